@@ -1,0 +1,27 @@
+"""encode -> autoencoder, latents: KL-VAE moments, scaled, per clip.
+
+Fields: `video.npy` float16 [N, 2c, h, w], every frame of the clip once; `audio.npy` float16 [W, 2c, h, w], one audio
+image per window; the first c channels are the mean, the others the log-variance, both of the SCALED latent (the
+KL-VAE's wrapper owns the scale). `meta.json`: clip_id, class_id, class_name, split, window_starts (first frames, W of them).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.contracts.shards import ShardReader, ShardWriter
+
+VIDEO, AUDIO, META = "video.npy", "audio.npy", "meta.json"
+META_KEYS = {"clip_id", "class_id", "class_name", "split", "window_starts"}
+
+
+def write_moments(writer: ShardWriter, video: np.ndarray, audio: np.ndarray, meta: dict[str, object]) -> None:
+    """Add one clip."""
+    assert video.dtype == audio.dtype == np.float16 and video.shape[1:] == audio.shape[1:], (video.shape, audio.shape)
+    assert set(meta) == META_KEYS, set(meta) ^ META_KEYS
+    writer.write(str(meta["split"]), str(meta["clip_id"]), {VIDEO: video, AUDIO: audio, META: meta})
+
+
+def read_moments(folder: Path, split: str | None = None) -> ShardReader:
+    """Clips by index: {"key", "video", "audio", "meta"}."""
+    return ShardReader(folder, split, (VIDEO, AUDIO, META))

@@ -1,0 +1,138 @@
+"""A stage's output folder: written aside, renamed when whole, `_SUCCESS.json` last.
+
+A stage killed at any moment leaves `<out>` as it was and its unfinished work in `.wip/`, where the next run
+with the same signature (params, inputs, code) takes it up; work of another signature is thrown away.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import DataError
+from pipeline.params_reader import to_values
+
+SUCCESS = "_SUCCESS.json"
+VERSIONED = ("torch", "torchaudio", "diffusers", "av", "decord", "librosa", "webdataset", "numpy", "pandas", "pyarrow")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The unfinished output of a running stage."""
+
+    folder: Path
+    """Becomes the output folder; what a killed run left here is still here."""
+    scratch: Path
+    """Survives a kill too, and is no part of the output (checkpoints, caches)."""
+    counts: dict[str, int]
+    """What `_SUCCESS.json` reports; the stage fills it."""
+
+
+@contextlib.contextmanager
+def stage_output(out: Path, *, params: Mapping[str, object], inputs: Mapping[str, Path | str], code: Path) -> Iterator[Work]:
+    """Write a stage's output folder atomically and resumably.
+
+    Args:
+        out: the output folder; replaced as a whole when the block ends without an error.
+        params: the sections that the stage reads, by name (dataclasses or plain values).
+        inputs: what it reads, by name: folders of earlier stages (their `_SUCCESS.json` is the identity), files, or a ready hash.
+        code: the stage's package folder; an edit of it gives up unfinished work.
+
+    Yields:
+        A `Work` whose folder may hold finished pieces of an interrupted run of the same signature.
+    """
+    effective = {name: to_values(section) for name, section in params.items()}
+    hashes = {name: source if isinstance(source, str) else identity(source) for name, source in inputs.items()}
+    signature = _digest(json.dumps([effective, hashes, source_hash(code)], sort_keys=True))[:16]
+    rooms = out.parent / ".wip" / out.name
+    room = rooms / signature
+    for other in rooms.iterdir() if rooms.is_dir() else ():
+        if other.name != signature:
+            shutil.rmtree(other)
+    work = Work(folder=room / "out", scratch=room / "scratch", counts={})
+    work.folder.mkdir(parents=True, exist_ok=True)
+    work.scratch.mkdir(exist_ok=True)
+    yield work
+    # No time and no place in it: two reproductions leave the same bytes.
+    record = {"stage": out.name, "counts": work.counts, "params": effective, "inputs": hashes, "versions": versions()}
+    write_text(work.folder / SUCCESS, json.dumps(record, indent=1, sort_keys=True) + "\n")
+    retired = room / "retired"
+    if out.exists():
+        out.rename(retired)
+    work.folder.rename(out)
+    shutil.rmtree(rooms)
+
+
+def identity(source: Path) -> str:
+    """Hash that stands for an input: of a stage's `_SUCCESS.json`, of a file, or of a plain folder's listing with sizes.
+
+    Raises:
+        DataError: the input is absent, or a stage's folder is not whole.
+    """
+    if source.is_file():
+        return _digest_file(source)
+    if not source.is_dir():
+        raise DataError(f"{source} does not exist; run: dvc repro {source.name}")
+    if (source / SUCCESS).is_file():
+        return _digest_file(source / SUCCESS)
+    listing = sorted((str(p.relative_to(source)), p.stat().st_size) for p in source.rglob("*") if p.is_file())
+    return _digest(json.dumps(listing))
+
+
+def require_whole(folder: Path) -> Path:
+    """`folder` if an earlier stage finished it.
+
+    Raises:
+        DataError: naming the stage to run.
+    """
+    if not (folder / SUCCESS).is_file():
+        raise DataError(f"{folder} is not whole (no {SUCCESS}); run: dvc repro {folder.name}")
+    return folder
+
+
+def read_success(folder: Path) -> dict[str, object]:
+    """The `_SUCCESS.json` of a finished stage: counts, params, inputs, versions."""
+    return json.loads((require_whole(folder) / SUCCESS).read_text())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that becomes `path` when the block ends without an error."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    yield temporary
+    os.replace(temporary, path)
+
+
+def source_hash(code: Path) -> str:
+    """Hash of the Python files of a stage's package."""
+    return _digest("".join(f"{p.name}{_digest_file(p)}" for p in sorted(code.rglob("*.py"))))
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that decide the bytes of an output."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _digest_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
