@@ -127,8 +127,12 @@ class AudioParams:
         require(1 <= self.win_length <= self.n_fft, "audio.win_length", self.win_length, f"1 to audio.n_fft ({self.n_fft})")
         require(1 <= self.hop_length <= self.win_length, "audio.hop_length", self.hop_length, f"1 to audio.win_length ({self.win_length})")
         require(1 <= self.n_mels <= self.n_fft // 2, "audio.n_mels", self.n_mels, f"1 to half of audio.n_fft ({self.n_fft // 2})")
-        require(0 <= self.f_min_hz < self.f_max_hz <= self.sample_rate_hz / 2, "audio.f_max_hz", self.f_max_hz,
-                f"more than audio.f_min_hz ({self.f_min_hz:g}) and at most half of the sample rate ({self.sample_rate_hz / 2:g})")
+        require(
+            0 <= self.f_min_hz < self.f_max_hz <= self.sample_rate_hz / 2,
+            "audio.f_max_hz",
+            self.f_max_hz,
+            f"more than audio.f_min_hz ({self.f_min_hz:g}) and at most half of the sample rate ({self.sample_rate_hz / 2:g})",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,8 +175,12 @@ class VocoderParams:
 
     def __post_init__(self) -> None:
         require(self.iterations >= 1, "vocoder.iterations", self.iterations, "1 or more")
-        require(self.kind == "griffin_lim" or self.pretrained.source is not None, "vocoder.pretrained.source", "null",
-                f"a hub id or a local folder, as vocoder.kind is {self.kind}")
+        require(
+            self.kind == "griffin_lim" or self.pretrained.source is not None,
+            "vocoder.pretrained.source",
+            "null",
+            f"a hub id or a local folder, as vocoder.kind is {self.kind}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,7 +193,12 @@ class AudioImagesParams:
     """Windows whose round-trip loss is measured."""
 
     def __post_init__(self) -> None:
-        require(self.db_floor < self.db_ceiling, "audio_images.db_floor", self.db_floor, f"less than audio_images.db_ceiling ({self.db_ceiling:g})")
+        require(
+            self.db_floor < self.db_ceiling,
+            "audio_images.db_floor",
+            self.db_floor,
+            f"less than audio_images.db_ceiling ({self.db_ceiling:g})",
+        )
         require(self.num_report_windows >= 1, "audio_images.num_report_windows", self.num_report_windows, "1 or more")
 
 
@@ -245,8 +258,12 @@ class KLVAEParams:
     train: TrainParams
 
     def __post_init__(self) -> None:
-        require(self.mode == "scratch" or self.pretrained.source is not None, "klvae.pretrained.source", "null",
-                f"a hub id or a local folder, as klvae.mode is {self.mode}")
+        require(
+            self.mode == "scratch" or self.pretrained.source is not None,
+            "klvae.pretrained.source",
+            "null",
+            f"a hub id or a local folder, as klvae.mode is {self.mode}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -273,8 +290,12 @@ class EncoderParams:
 
     def __post_init__(self) -> None:
         for mult in self.channel_mult:
-            require(self.base_channels * mult % self.head_dim == 0, "autoencoder.*_encoder.head_dim", self.head_dim,
-                    f"a divisor of every width ({self.base_channels} x {mult} = {self.base_channels * mult})")
+            require(
+                self.base_channels * mult % self.head_dim == 0,
+                "autoencoder.*_encoder.head_dim",
+                self.head_dim,
+                f"a divisor of every width ({self.base_channels} x {mult} = {self.base_channels * mult})",
+            )
 
     @property
     def factor(self) -> int:
@@ -321,8 +342,12 @@ class SignalDecoderParams:
     """Classifier-free guidance when decoding; 1: none."""
 
     def __post_init__(self) -> None:
-        require(len(self.attention) == len(self.block_channels), "autoencoder.signal_decoder.attention", list(self.attention),
-                f"one entry per resolution ({len(self.block_channels)})")
+        require(
+            len(self.attention) == len(self.block_channels),
+            "autoencoder.signal_decoder.attention",
+            list(self.attention),
+            f"one entry per resolution ({len(self.block_channels)})",
+        )
         for channels in self.block_channels:
             require(channels % self.head_dim == 0, "autoencoder.signal_decoder.head_dim", self.head_dim, f"a divisor of {channels}")
         require(self.inference_steps >= 1, "autoencoder.signal_decoder.inference_steps", self.inference_steps, "1 or more")
@@ -375,7 +400,12 @@ class AutoencoderParams:
 
     def __post_init__(self) -> None:
         require(0 <= self.condition_dropout < 1, "autoencoder.condition_dropout", self.condition_dropout, "0 to less than 1")
-        require(self.num_target_frames >= 2, "autoencoder.num_target_frames", self.num_target_frames, "2 or more (the discriminator takes a pair)")
+        require(
+            self.num_target_frames >= 2,
+            "autoencoder.num_target_frames",
+            self.num_target_frames,
+            "2 or more (the discriminator takes a pair)",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -404,11 +434,17 @@ class DiTParams:
     train: TrainParams
 
     def __post_init__(self) -> None:
-        require(self.hidden_size % self.num_heads == 0, "dit.num_heads", self.num_heads, f"a divisor of dit.hidden_size ({self.hidden_size})")
+        require(
+            self.hidden_size % self.num_heads == 0, "dit.num_heads", self.num_heads, f"a divisor of dit.hidden_size ({self.hidden_size})"
+        )
         require(self.hidden_size % 4 == 0, "dit.hidden_size", self.hidden_size, "a multiple of 4 (2-D sin-cos positions)")
         require(self.depth >= 1, "dit.depth", self.depth, "1 or more")
-        require(self.a2v_share >= 0 and self.v2a_share >= 0 and self.a2v_share + self.v2a_share <= 1, "dit.a2v_share", self.a2v_share,
-                f"shares of 0 or more that sum to at most 1 (dit.v2a_share is {self.v2a_share})")
+        require(
+            self.a2v_share >= 0 and self.v2a_share >= 0 and self.a2v_share + self.v2a_share <= 1,
+            "dit.a2v_share",
+            self.a2v_share,
+            f"shares of 0 or more that sum to at most 1 (dit.v2a_share is {self.v2a_share})",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -477,17 +513,43 @@ class Params:
         require(size % factor == 0, "clip.frame_size_px", size, f"a multiple of kl_latent.factor ({factor})")
         if self.klvae.mode == "scratch":
             expected = 2 ** (len(self.klvae.block_channels) - 1)
-            require(factor == expected, "kl_latent.factor", factor, f"{expected}, as klvae.block_channels has {len(self.klvae.block_channels)} entries")
+            require(
+                factor == expected,
+                "kl_latent.factor",
+                factor,
+                f"{expected}, as klvae.block_channels has {len(self.klvae.block_channels)} entries",
+            )
         ae = self.autoencoder
-        require(ae.num_key_frames <= self.clip.num_frames, "autoencoder.num_key_frames", ae.num_key_frames, f"at most clip.num_frames ({self.clip.num_frames})")
-        require(ae.num_target_frames <= self.clip.num_frames, "autoencoder.num_target_frames", ae.num_target_frames, f"at most clip.num_frames ({self.clip.num_frames})")
-        for name, encoder, patch in (("audio", ae.audio_encoder, self.dit.audio_patch_size), ("video", ae.video_encoder, self.dit.video_patch_size)):
-            require(size % (factor * encoder.factor) == 0, "clip.frame_size_px", size,
-                    f"a multiple of kl_latent.factor x autoencoder.{name}_encoder's down-sampling ({factor} x {encoder.factor})")
+        require(
+            ae.num_key_frames <= self.clip.num_frames,
+            "autoencoder.num_key_frames",
+            ae.num_key_frames,
+            f"at most clip.num_frames ({self.clip.num_frames})",
+        )
+        require(
+            ae.num_target_frames <= self.clip.num_frames,
+            "autoencoder.num_target_frames",
+            ae.num_target_frames,
+            f"at most clip.num_frames ({self.clip.num_frames})",
+        )
+        for name, encoder, patch in (
+            ("audio", ae.audio_encoder, self.dit.audio_patch_size),
+            ("video", ae.video_encoder, self.dit.video_patch_size),
+        ):
+            require(
+                size % (factor * encoder.factor) == 0,
+                "clip.frame_size_px",
+                size,
+                f"a multiple of kl_latent.factor x autoencoder.{name}_encoder's down-sampling ({factor} x {encoder.factor})",
+            )
             side = size // (factor * encoder.factor)
             require(patch >= 1 and side % patch == 0, f"dit.{name}_patch_size", patch, f"a divisor of the {name} latent's side ({side})")
-        require(self.demo_data.clip_sec >= self.clip.window_sec, "demo_data.clip_sec", self.demo_data.clip_sec,
-                f"at least one window, clip.num_frames / clip.fps ({self.clip.window_sec:g} s)")
+        require(
+            self.demo_data.clip_sec >= self.clip.window_sec,
+            "demo_data.clip_sec",
+            self.demo_data.clip_sec,
+            f"at least one window, clip.num_frames / clip.fps ({self.clip.window_sec:g} s)",
+        )
 
 
 def load_params(path: Path) -> Params:

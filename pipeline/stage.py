@@ -36,7 +36,8 @@ def stage_main(name: str, run: Callable[[Params], Summary]) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        sys.exit(f"{name}: no space left on the disk that holds {error.filename or 'data'}; free some and run the same command again, finished work is kept")
+        sys.exit(f"{name}: no space left on the disk that holds {error.filename or 'data'}; "
+                 "free some and run the same command again, finished work is kept")
     except KeyboardInterrupt:
         sys.exit(130)
     closing = " | ".join(f"{key} {value}" for key, value in summary.items())

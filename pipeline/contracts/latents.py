@@ -37,7 +37,8 @@ def write_latent(writer: ShardWriter, audio: np.ndarray, video: np.ndarray, meta
     """Add one window."""
     assert audio.dtype == video.dtype == np.float16 and audio.ndim == video.ndim == 3, (audio.shape, video.shape)
     assert set(meta) == META_KEYS, set(meta) ^ META_KEYS
-    writer.write(str(meta["split"]), window_key(str(meta["clip_id"]), int(str(meta["start_frame"]))), {AUDIO: audio, VIDEO: video, META: meta})
+    key = window_key(str(meta["clip_id"]), int(str(meta["start_frame"])))
+    writer.write(str(meta["split"]), key, {AUDIO: audio, VIDEO: video, META: meta})
 
 
 def read_latents(folder: Path, split: str | None = None) -> ShardReader:

@@ -77,7 +77,7 @@ class ShardWriter:
         os.replace(self.folder / f".{path.name}.tmp", path)
 
 
-class ShardReader(Sequence[dict[str, Any]]):
+class ShardReader:
     """Random access to the samples of one split (or of all), in the order written.
 
     `reader[i]` is `{"key": str, <field without ending>: value}`; arrays are NumPy, PNGs bytes, JSON a dict.
@@ -92,7 +92,7 @@ class ShardReader(Sequence[dict[str, Any]]):
         require_whole(folder)
         self.folder = folder
         index = pd.read_parquet(folder / INDEX)
-        self.index = (index if split is None else index[index["split"] == split]).reset_index(drop=True)
+        self.table = (index if split is None else index[index["split"] == split]).reset_index(drop=True)
         every = [name.removesuffix("@offset") for name in index.columns if name.endswith("@offset")]
         self.fields = every if fields is None else list(fields)
         for name in self.fields:
@@ -101,15 +101,15 @@ class ShardReader(Sequence[dict[str, Any]]):
         self._files: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self.index)
+        return len(self.table)
 
     @property
     def keys(self) -> list[str]:
         """Keys in order."""
-        return self.index["key"].tolist()
+        return self.table["key"].tolist()
 
-    def __getitem__(self, i: Any) -> Any:
-        row = self.index.iloc[i]
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        row = self.table.iloc[i]
         file = self._file(row["shard"])
         sample: dict[str, Any] = {"key": row["key"]}
         for name in self.fields:
@@ -125,7 +125,8 @@ class ShardReader(Sequence[dict[str, Any]]):
             try:
                 self._files[shard] = os.open(self.folder / shard, os.O_RDONLY)
             except FileNotFoundError:
-                raise DataError(f"{self.folder / shard} is missing though the index names it; run: dvc repro {self.folder.name} --force") from None
+                raise DataError(f"{self.folder / shard} is missing though the index names it; "
+                                f"run: dvc repro {self.folder.name} --force") from None
         return self._files[shard]
 
     def __del__(self) -> None:

@@ -1,5 +1,6 @@
 """Parquet tables with an explicit schema: columns checked on both sides, same rows same bytes."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -10,12 +11,12 @@ from pipeline.contracts.outputs import atomic_path
 from pipeline.errors import DataError
 
 
-def write_table(path: Path, rows: list[dict[str, object]] | pd.DataFrame, schema: pa.Schema) -> None:
+def write_table(path: Path, rows: Iterable[Mapping[str, object]], schema: pa.Schema) -> None:
     """Write rows under `schema`; a missing or surplus column is an error of ours and raises KeyError."""
-    records = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
+    records = [dict(row) for row in rows]
     for row in records:
         if set(row) != set(schema.names):
-            raise KeyError(f"{path.name}: columns {sorted(set(row) ^ set(schema.names))} differ from the schema")
+            raise KeyError(f"{path.name}: columns {set(row) ^ set(schema.names)} differ from the schema")
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pylist(records, schema=schema), temporary)
 

@@ -1,0 +1,235 @@
+"""The one training loop, on accelerate: every network of every stage is trained by `train`.
+
+A stage hands over its phases (a module whose forward gives the losses, and one optimizer each) and a function from a
+step to a batch. Each step is a function of (seed, step) and of the state alone, so 10 steps are 5 + 5 to the bit.
+"""
+
+import copy
+import csv
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+
+from pipeline.contracts.outputs import Work, atomic_path
+from pipeline.errors import TrainingError
+from pipeline.params import ComputeParams, TrainParams
+from pipeline.progress import human_seconds, say
+from pipeline.seeds import derive_seed
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(slots=True)
+class Phase:
+    """One optimizer and the loss that it descends."""
+
+    name: str
+    """"generator", "discriminator": prefix of its losses in the log."""
+    module: nn.Module
+    """forward(batch) -> {"loss": scalar to descend, ...: scalars to log}; may add detached tensors to the batch for later phases."""
+    start_step: int = 0
+    """Steps before it are skipped for this phase."""
+
+
+def pick_device(compute: ComputeParams) -> torch.device:
+    """The device that `compute.device` names; `auto` takes CUDA where there is one."""
+    if compute.device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("params.yaml: compute.device is cuda and torch sees no GPU; set it to auto or cpu")
+    return torch.device("cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def train(
+    stage: str,
+    params: TrainParams,
+    phases: Sequence[Phase],
+    batch_at: Callable[[int], Batch],
+    *,
+    seed: int,
+    compute: ComputeParams,
+    work: Work,
+    validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+) -> nn.Module:
+    """Train until `params.steps`, from the last checkpoint in `work.scratch` if there is one.
+
+    Args:
+        stage: name for the log lines and the seeds.
+        phases: run in this order on the same batch of each step.
+        batch_at: the CPU tensors of a step; a pure function of its argument (a step counts `grad_accumulation` batches).
+        seed: `seed` of params.yaml.
+        work: `train.jsonl` and `curves.csv` go to its folder, checkpoints to its scratch.
+        validate: scalars of the averaged first module, every `checkpoint_every` steps and at the end.
+
+    Returns:
+        The averaged (EMA) module of the first phase, or the module itself without EMA; in eval mode, on the device.
+
+    Raises:
+        TrainingError: a loss is not finite (raised before the optimizer moves).
+    """
+    AcceleratorState._reset_state(reset_partial_state=False)  # a stage may train several networks, each at its own precision
+    accelerator = Accelerator(mixed_precision={"fp32": "no"}.get(params.precision, params.precision),
+                              cpu=pick_device(compute).type == "cpu")
+    rank, device = accelerator.process_index, accelerator.device
+    optimizers = [_optimizer(phase.module.to(device), params) for phase in phases]
+    average = copy.deepcopy(phases[0].module).eval().requires_grad_(False) if params.ema_decay else phases[0].module
+    modules = [accelerator.prepare(phase.module) for phase in phases]
+    optimizers = [accelerator.prepare(optimizer) for optimizer in optimizers]
+    state = _State([accelerator.unwrap_model(m) for m in modules], average, optimizers, work)
+    step = state.load(device) if (work.scratch / CHECKPOINT).is_file() else 0
+    count = sum(p.numel() for p in phases[0].module.parameters() if p.requires_grad)
+    say(stage, f"{count / 1e6:.2f}M parameters | {params.steps} steps of {params.batch_size * params.grad_accumulation} | "
+               f"{params.precision} on {device.type}" + (f" | goes on at step {step}" if step else ""))
+
+    log = _Log(stage, params.steps, step, work.folder / "train.jsonl")
+    while step < params.steps:
+        learning_rate = params.learning_rate * lr_factor(step, params)
+        losses: dict[str, Tensor] = {}
+        for micro in range(params.grad_accumulation):
+            torch.manual_seed(derive_seed(seed, stage, step, micro, rank))
+            batch = {name: value.to(device) for name, value in batch_at(step * params.grad_accumulation + micro).items()}
+            last = micro == params.grad_accumulation - 1
+            for phase, module, optimizer in zip(phases, modules, optimizers, strict=True):
+                if step < phase.start_step:
+                    continue
+                if micro == 0:
+                    optimizer.zero_grad(set_to_none=True)
+                found = module(batch)
+                _require_finite(stage, step, phase.name, found, state)
+                accelerator.backward(found["loss"] / params.grad_accumulation)
+                losses.update({f"{phase.name}/{name}": value.detach() for name, value in found.items()})
+                if last:
+                    norm = accelerator.clip_grad_norm_(module.parameters(), params.grad_clip)
+                    losses[f"{phase.name}/grad_norm"] = torch.as_tensor(norm)
+                    for group in optimizer.param_groups:
+                        group["lr"] = learning_rate
+                    optimizer.step()
+        step += 1
+        if params.ema_decay:
+            update_average(average, state.modules[0], decay=min(params.ema_decay, (1 + step) / (10 + step)))
+        log.add(losses)
+        checkpoint_due = step % params.checkpoint_every == 0 or step == params.steps
+        if step % params.log_every == 0 or step == params.steps or checkpoint_due:
+            validation = dict(validate(average.eval())) if checkpoint_due and validate else {}
+            log.write(step, learning_rate, validation, accelerator.is_main_process)
+            phases[0].module.train()
+        if checkpoint_due and accelerator.is_main_process:
+            state.save(step, log.path)
+    if accelerator.is_main_process:
+        write_curves(log.path, work.folder / "curves.csv")
+    accelerator.wait_for_everyone()
+    return average.eval()
+
+
+def lr_factor(step: int, params: TrainParams) -> float:
+    """Share of the learning rate at a step: linear warm-up, then constant or cosine to zero."""
+    if step < params.warmup_steps:
+        return (step + 1) / params.warmup_steps
+    if params.lr_schedule == "constant":
+        return 1.0
+    progress = (step - params.warmup_steps) / max(params.steps - params.warmup_steps, 1)
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, module: nn.Module, decay: float) -> None:
+    """Exponential moving average of the parameters; buffers are copied."""
+    pairs = list(zip(average.parameters(), module.parameters(), strict=True))
+    torch._foreach_lerp_([a for a, _ in pairs], [p.detach() for _, p in pairs], 1 - decay)
+    for target, source in zip(average.buffers(), module.buffers(), strict=True):
+        target.copy_(source)
+
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(slots=True)
+class _State:
+    """All that a resumed training needs; the data position and the random numbers follow from the step."""
+
+    modules: list[nn.Module]
+    average: nn.Module
+    optimizers: list[torch.optim.Optimizer]
+    work: Work
+
+    def save(self, step: int, log: Path) -> None:
+        values = {"step": step, "log_bytes": log.stat().st_size, "average": self.average.state_dict(),
+                  "modules": [m.state_dict() for m in self.modules], "optimizers": [o.state_dict() for o in self.optimizers]}
+        with atomic_path(self.work.scratch / CHECKPOINT) as temporary:
+            torch.save(values, temporary)
+
+    def load(self, device: torch.device) -> int:
+        values = torch.load(self.work.scratch / CHECKPOINT, map_location=device, weights_only=True)
+        for module, saved in zip(self.modules, values["modules"], strict=True):
+            module.load_state_dict(saved)
+        for optimizer, saved in zip(self.optimizers, values["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.average.load_state_dict(values["average"])
+        log = self.work.folder / "train.jsonl"
+        if log.is_file():
+            os.truncate(log, values["log_bytes"])  # lines after the checkpoint will be written again
+        return int(values["step"])
+
+
+class _Log:
+    """Means of the losses since the last line: JSON lines in a file, one plain line to stderr."""
+
+    def __init__(self, stage: str, total: int, step: int, path: Path) -> None:
+        self.stage, self.total, self.path = stage, total, path
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.first_step, self.started, self.said = step, time.monotonic(), 0.0
+        if step == 0:
+            path.write_text("")
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, torch.zeros((), device=value.device)) + value.float()
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def write(self, step: int, learning_rate: float, validation: dict[str, float], to_file: bool) -> None:
+        if not to_file:
+            return
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        line = {"step": step, "lr": learning_rate, **means, **{f"val/{k}": float(v) for k, v in validation.items()}}
+        with self.path.open("a") as file:  # no time in the file: two runs leave the same bytes
+            file.write(json.dumps({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()}) + "\n")
+        self.sums.clear()
+        self.counts.clear()
+        now = time.monotonic()
+        if now - self.said > 10 or step == self.total:
+            self.said = now
+            rate = (step - self.first_step) / (now - self.started)
+            shown = " ".join(f"{k.removesuffix('/loss')} {v:.4g}" for k, v in line.items() if k.endswith("loss") or k.startswith("val/"))
+            say(self.stage, f"step {step:06d}/{self.total} ({100 * step / self.total:.1f}%) | {shown} | lr {learning_rate:.1e} | "
+                            f"{rate:.1f} it/s | eta {human_seconds((self.total - step) / rate)}")
+
+
+def write_curves(log: Path, table: Path) -> None:
+    """The JSON lines as CSV, the form that `dvc plots` reads; a value absent from a line is an empty cell."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    with atomic_path(table) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _optimizer(module: nn.Module, params: TrainParams) -> torch.optim.Optimizer:
+    weights = [p for p in module.parameters() if p.requires_grad]
+    return torch.optim.AdamW(weights, lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=params.weight_decay, fused=True)
+
+
+def _require_finite(stage: str, step: int, phase: str, losses: Mapping[str, Tensor], state: _State) -> None:
+    if all(bool(torch.isfinite(value).all()) for value in losses.values()):
+        return
+    shown = ", ".join(f"{name} {float(value):.4g}" for name, value in losses.items())
+    raise TrainingError(f"the {phase}'s loss is not finite at step {step} ({shown}); the optimizer has not moved. "
+                        f"Lower {stage}.train.learning_rate or take precision fp32, then run the same command")
