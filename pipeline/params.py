@@ -468,7 +468,13 @@ class SampleParams:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluateParams:
     max_windows: int
-    """Most held-out windows and reconstructions to measure."""
+    """Most held-out windows that samples are compared with, and most reconstructions to measure."""
+    max_train_windows: int
+    """Most training windows that the local classifiers see, spread over the clips; held in memory at 64 px."""
+    min_samples: int
+    """Fewest samples (and held-out windows) for which a distance is given; with fewer it is reported as not computed."""
+    i3d: PretrainedParams
+    """I3D as TorchScript for fvd_i3d and kvd_i3d: a local file or folder, or the hub id `flateon/FVD-I3D-torchscript`; null: left out."""
     classifier_train: TrainParams
     """The local audio and video classifiers whose features give fvd_local, kvd_local, fad_local."""
     event_tolerance_sec: float
@@ -476,12 +482,18 @@ class EvaluateParams:
 
     def __post_init__(self) -> None:
         require(self.max_windows >= 2, "evaluate.max_windows", self.max_windows, "2 or more")
+        require(self.max_train_windows >= 2, "evaluate.max_train_windows", self.max_train_windows, "2 or more")
+        require(self.min_samples >= 2, "evaluate.min_samples", self.min_samples, "2 or more (a covariance needs two)")
+        require(self.event_tolerance_sec > 0, "evaluate.event_tolerance_sec", self.event_tolerance_sec, "more than 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportParams:
     num_examples: int
     """Samples and real clips of each task shown on the page."""
+
+    def __post_init__(self) -> None:
+        require(self.num_examples >= 1, "report.num_examples", self.num_examples, "1 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
