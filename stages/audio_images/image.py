@@ -1,0 +1,29 @@
+"""Mel <-> 8-bit gray image <-> RGB audio image of the frames' size (paper 3.1: PIL to RGB, resized to H x W)."""
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+def gray_from_mel(mel_db: Tensor, db_floor: float, db_ceiling: float) -> np.ndarray:
+    """uint8 [m, n] of a mel in dB [m, n]: db_floor -> 0, db_ceiling -> 255; the lowest frequency becomes the bottom row."""
+    share = ((mel_db - db_floor) / (db_ceiling - db_floor)).clamp(0, 1)
+    return torch.round(share * 255).to(torch.uint8).flip(0).numpy()
+
+
+def mel_from_gray(gray: np.ndarray, db_floor: float, db_ceiling: float) -> Tensor:
+    """Mel in dB [m, n], the inverse of `gray_from_mel` up to 8 bits."""
+    share = torch.from_numpy(gray.astype(np.float32)).flip(0) / 255
+    return share * (db_ceiling - db_floor) + db_floor
+
+
+def rgb_from_gray(gray: np.ndarray, size_px: int) -> np.ndarray:
+    """The audio image uint8 [size_px, size_px, 3] of a gray mel image [m, n]."""
+    return np.asarray(Image.fromarray(gray).convert("RGB").resize((size_px, size_px), Image.Resampling.BICUBIC))
+
+
+def gray_from_rgb(rgb: np.ndarray, mel_size: tuple[int, int]) -> np.ndarray:
+    """Gray mel image uint8 [m, n] of an audio image [H, W, 3]; the mean of its channels, resized to `mel_size` = (m, n)."""
+    gray = np.rint(rgb.astype(np.float32).mean(axis=2)).astype(np.uint8)
+    return np.asarray(Image.fromarray(gray).resize((mel_size[1], mel_size[0]), Image.Resampling.BICUBIC))

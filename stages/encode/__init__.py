@@ -1,0 +1,9 @@
+"""encode: every frame and every audio image to the KL-VAE's moments, once (paper 3.1).
+
+Comes in   data/decode, data/audio_images, data/klvae
+Goes out   data/encode/*.tar   per clip: video.npy float16 [N, 2c, h, w], audio.npy float16 [W, 2c, h, w]
+"""
+
+from stages.encode.run import run
+
+__all__ = ["run"]
