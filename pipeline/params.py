@@ -330,13 +330,27 @@ class SignalDecoderParams:
     attention: tuple[bool, ...]
     """Cross-attention at each resolution, finest first."""
     layers_per_block: int
-    head_dim: int
+    num_heads: int
+    """Heads of every attention (Stable Diffusion 1.5: 8)."""
+    feature_channels: int
+    """Width of the residual blocks that turn a latent into features for each input block of the U-Net."""
     num_prompt_tokens: int
-    """Tokens of the learnable prompt of each modality."""
+    """Tokens of the learnable prompt of each modality; 0: none (table 5)."""
+    class_embedding: bool
+    """A learnable token of the class in the context."""
+    semantic_context: bool
+    """The other modality's semantic feature as tokens in the context."""
+    pooled_latent: bool
+    """The latent, pooled, added to the time embedding."""
     prediction: Literal["epsilon", "v_prediction", "sample"]
     zero_terminal_snr: bool
+    terminal_share: float
+    """Share of the training's timesteps that are the last one, pure noise: all that decoding in one step needs. Paper: 0."""
     coarse_channels: int
     """Width of the regression decode of the whole window that the U-Net refines; 0: none (the paper)."""
+    coarse_depth: int
+    """Transformer blocks of the regression decode."""
+    sampler: Literal["ddim", "dpm_solver"]
     inference_steps: int
     guidance_scale: float
     """Classifier-free guidance when decoding; 1: none."""
@@ -349,7 +363,20 @@ class SignalDecoderParams:
             f"one entry per resolution ({len(self.block_channels)})",
         )
         for channels in self.block_channels:
-            require(channels % self.head_dim == 0, "autoencoder.signal_decoder.head_dim", self.head_dim, f"a divisor of {channels}")
+            require(
+                self.num_heads >= 1 and channels % self.num_heads == 0,
+                "autoencoder.signal_decoder.num_heads",
+                self.num_heads,
+                f"a divisor of {channels}",
+            )
+        require(self.num_prompt_tokens >= 0, "autoencoder.signal_decoder.num_prompt_tokens", self.num_prompt_tokens, "0 or more")
+        require(
+            self.prediction != "epsilon" or not self.zero_terminal_snr,
+            "autoencoder.signal_decoder.prediction",
+            self.prediction,
+            "v_prediction or sample, as zero_terminal_snr is true (from pure noise, its noise says nothing of the signal)",
+        )
+        require(0 <= self.terminal_share <= 1, "autoencoder.signal_decoder.terminal_share", self.terminal_share, "0 to 1")
         require(self.inference_steps >= 1, "autoencoder.signal_decoder.inference_steps", self.inference_steps, "1 or more")
 
 
@@ -363,6 +390,14 @@ class DiscriminatorParams:
     """Fifth fake: <a, v_i, v_i> as the paper prints, or <a, v_j, v_i> as the authors' code."""
     start_step: int
     """Step of the autoencoder's training at which the adversarial losses begin."""
+    every_steps: int
+    """Adversarial losses at the steps that this divides; 1: every step (the paper)."""
+    max_items: int
+    """Windows of a batch that are decoded to images and judged; 0: all (the paper)."""
+
+    def __post_init__(self) -> None:
+        require(self.every_steps >= 1, "autoencoder.discriminator.every_steps", self.every_steps, "1 or more")
+        require(self.max_items >= 0, "autoencoder.discriminator.max_items", self.max_items, "0 (all) or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -370,6 +405,7 @@ class AutoencoderLossParams:
     """Weights of the sum, Eq. 3; 0 switches a part off."""
 
     kl: float
+    """Of the divergence summed over a latent's elements."""
     classification: float
     contrastive: float
     adversarial: float
@@ -382,6 +418,8 @@ class AutoencoderParams:
     video_input: Literal["key_frames", "all_frames"]
     """What the video encoder sees: `num_key_frames` evenly spaced frames (the paper), or every frame."""
     num_key_frames: int
+    video_convolution: Literal["full", "factorised"]
+    """3-D residual blocks of the video encoder: 3x3x3 twice, or 1x3x3 then 3x1x1 (a quarter of the cost)."""
     num_target_frames: int
     """Frames that one training step decodes, i < j < ..."""
     condition_dropout: float
@@ -406,6 +444,13 @@ class AutoencoderParams:
             self.num_target_frames,
             "2 or more (the discriminator takes a pair)",
         )
+        require(self.num_key_frames >= 1, "autoencoder.num_key_frames", self.num_key_frames, "1 or more")
+        require(
+            self.heads.classification or not self.signal_decoder.class_embedding,
+            "autoencoder.signal_decoder.class_embedding",
+            "true",
+            "false, as autoencoder.heads.classification is false (its prediction supplies the class when decoding)",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -424,13 +469,14 @@ class DiTParams:
     audio_patch_size: int
     video_patch_size: int
     context: Literal["none", "class"]
-    """`class`: the class enters as a context token, dropped with `condition_dropout` for guidance."""
+    """`class`: the class enters as a context token."""
     prediction: Literal["epsilon", "v_prediction"]
     zero_terminal_snr: bool
     a2v_share: float
     """Share of the training samples that get z_a as condition (paper 3.3)."""
     v2a_share: float
     condition_dropout: float
+    """Probability that the class of an svg sample is withheld, for guidance; a condition latent always takes the class's place."""
     train: TrainParams
 
     def __post_init__(self) -> None:
@@ -439,6 +485,9 @@ class DiTParams:
         )
         require(self.hidden_size % 4 == 0, "dit.hidden_size", self.hidden_size, "a multiple of 4 (2-D sin-cos positions)")
         require(self.depth >= 1, "dit.depth", self.depth, "1 or more")
+        require(not (self.zero_terminal_snr and self.prediction == "epsilon"), "dit.prediction", self.prediction,
+                "v_prediction, as dit.zero_terminal_snr is true (at pure noise the noise says nothing of the latent)")
+        require(0 <= self.condition_dropout < 1, "dit.condition_dropout", self.condition_dropout, "0 to less than 1")
         require(
             self.a2v_share >= 0 and self.v2a_share >= 0 and self.a2v_share + self.v2a_share <= 1,
             "dit.a2v_share",

@@ -38,6 +38,8 @@ class Phase:
     """forward(batch) -> {"loss": scalar to descend, ...: scalars to log}; may add detached tensors to the batch for later phases."""
     start_step: int = 0
     """Steps before it are skipped for this phase."""
+    every_steps: int = 1
+    """Only steps that it divides are taken."""
 
 
 def pick_device(compute: ComputeParams) -> torch.device:
@@ -97,7 +99,7 @@ def train(
             batch = {name: value.to(device) for name, value in batch_at(step * params.grad_accumulation + micro).items()}
             last = micro == params.grad_accumulation - 1
             for phase, module, optimizer in zip(phases, modules, optimizers, strict=True):
-                if step < phase.start_step:
+                if step < phase.start_step or step % phase.every_steps:
                     continue
                 if micro == 0:
                     optimizer.zero_grad(set_to_none=True)
