@@ -232,6 +232,6 @@ def _optimizer(module: nn.Module, params: TrainParams) -> torch.optim.Optimizer:
 def _require_finite(stage: str, step: int, phase: str, losses: Mapping[str, Tensor], state: _State) -> None:
     if all(bool(torch.isfinite(value).all()) for value in losses.values()):
         return
-    shown = ", ".join(f"{name} {float(value):.4g}" for name, value in losses.items())
+    shown = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
     raise TrainingError(f"the {phase}'s loss is not finite at step {step} ({shown}); the optimizer has not moved. "
                         f"Lower {stage}.train.learning_rate or take precision fp32, then run the same command")

@@ -28,7 +28,7 @@ class KLVAE(nn.Module):
     @property
     def scale(self) -> float:
         """The scaled latent is the KL-VAE's latent times this; its standard deviation is about 1 (SD: 0.18215)."""
-        return float(self.autoencoder.config.scaling_factor)
+        return float(self.autoencoder.config["scaling_factor"])
 
     def encode(self, images: Tensor) -> Tensor:
         """Moments [b, 2c, h, w] (mean, log-variance) of the scaled latent of images [b, 3, H, W] in [-1, 1]."""

@@ -34,7 +34,7 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLat
             autoencoder = train_scratch(seed, compute, klvae, kl_latent, images, work)
             calibrate(autoencoder, images.batch(EVALUATED, derive_seed(seed, "klvae", "scale")))
         else:
-            autoencoder = load_pretrained(klvae, kl_latent).to(device)
+            autoencoder = load_pretrained(klvae, kl_latent)
             write_text(work.folder / "curves.csv", "step\n")  # nothing was trained; the plots stay empty
         figures = evaluate(KLVAE(autoencoder).to(device).eval(), held_out.batch(EVALUATED, derive_seed(seed, "klvae", "evaluate")))
         autoencoder.save_pretrained(work.folder)
@@ -101,6 +101,7 @@ def evaluate(klvae: KLVAE, images: Tensor) -> dict[str, float]:
         made = torch.cat(decoded)[part].permute(0, 3, 1, 2).float()
         # PSNR image by image, then averaged: one bad image is not hidden in a pooled mean.
         psnr = peak_signal_noise_ratio(made, true, data_range=255.0, reduction="elementwise_mean", dim=(1, 2, 3))
-        figures[f"psnr_{name}"] = float(f"{float(psnr):.6g}")
-        figures[f"ssim_{name}"] = float(f"{float(structural_similarity_index_measure(made, true, data_range=255.0)):.6g}")
+        ssim = structural_similarity_index_measure(made, true, data_range=255.0)
+        assert isinstance(ssim, Tensor)
+        figures[f"psnr_{name}"], figures[f"ssim_{name}"] = float(f"{float(psnr):.6g}"), float(f"{float(ssim):.6g}")
     return figures
