@@ -1,0 +1,10 @@
+"""python -m stages.dit"""
+
+from pathlib import Path
+
+from pipeline.stage import stage_main
+from stages.dit import run
+
+if __name__ == "__main__":
+    stage_main("dit", lambda params: run(
+        seed=params.seed, compute=params.compute, dit=params.dit, latents=Path("data/latents"), out=Path("data/dit")))

@@ -1,0 +1,47 @@
+"""Which condition a training sample gets (paper 3.3).
+
+One network learns four distributions:
+
+    svg     audio and video, given a class    no condition latent
+    null    audio and video                   no condition latent, no class: Eq. 9's unconditional prediction
+    a2v     video, given audio                z_a as condition
+    v2a     audio, given video                z_v as condition
+
+A condition latent takes the class's place: what a user's own file brings is sound or picture, not a class. The
+conditioned modality's noisy latent comes from the condition by the forward process, as the others' does, and Eq. 8 is
+taken over both modalities in every sample, as printed: that part is soon near zero and teaches the network to read the condition.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.params import DiTParams
+from stages.dit.model import NULL_CLASS
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the network is told about a batch."""
+
+    audio: Tensor
+    """z_a [b, c, h, w] or zeros, the null latent 0_a."""
+    video: Tensor
+    class_id: Tensor
+    """int64 [b], NULL_CLASS where none."""
+
+
+def draw_conditions(audio_latents: Tensor, video_latents: Tensor, class_id: Tensor, params: DiTParams) -> Conditions:
+    """Draw each sample's task: `a2v_share` and `v2a_share` of them get a condition latent, never both; the others their class.
+
+    Args:
+        audio_latents, video_latents: clean, normalised [b, c, h, w].
+        class_id: int64 [b].
+        params: the shares, and `condition_dropout`, the chance that the class of an svg sample is withheld.
+    """
+    task = torch.rand(len(class_id), device=class_id.device)
+    a2v, v2a = task < params.a2v_share, task >= 1 - params.v2a_share
+    dropped = torch.rand(len(class_id), device=class_id.device) < params.condition_dropout
+    return Conditions(audio=audio_latents * a2v.view(-1, 1, 1, 1), video=video_latents * v2a.view(-1, 1, 1, 1),
+                      class_id=class_id.masked_fill(a2v | v2a | dropped, NULL_CLASS))
