@@ -1,0 +1,170 @@
+"""Sets of windows to measure: real ones out of data/decode, generated ones out of data/sample. Loaded one by one, never all at once."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from pipeline.contracts.decoded import FRAMES, META, read_decoded
+from pipeline.contracts.samples import read_lossless
+from pipeline.contracts.windows import window_key, window_samples, window_starts, window_waveform
+from pipeline.errors import DataError
+from pipeline.params import AudioParams, ClipParams
+from pipeline.seeds import derive_seed
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window, real or generated."""
+
+    name: str
+    """`window_key` of a real one, `sample_id` of a generated one."""
+    class_id: int
+    """Class of the clip, or the class asked for."""
+    frames: np.ndarray
+    """uint8 [F, H, W, 3]."""
+    waveform: np.ndarray
+    """int16 [S]."""
+
+
+class WindowSet(Protocol):
+    """Windows that are loaded when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Window]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a real window lies: a clip of one split, and the first frame."""
+
+    clip_id: str
+    start_frame: int
+
+
+class RealWindows:
+    """Windows of decoded clips, in the order of `places`."""
+
+    def __init__(self, decode: Path, split: str, places: Sequence[Place], clip: ClipParams, audio: AudioParams) -> None:
+        self.reader = read_decoded(decode, split)
+        self.places, self.clip, self.audio = list(places), clip, audio
+        self._index = {key: i for i, key in enumerate(self.reader.keys)}
+        for place in self.places:
+            if place.clip_id not in self._index:
+                raise DataError(f"{decode} has no {split} clip {place.clip_id}, which data/sample was conditioned on; "
+                                "run: dvc repro sample")
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Window]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Window:
+        place = self.places[i]
+        sample = self.reader[self._index[place.clip_id]]
+        frames = sample["frames"][place.start_frame:place.start_frame + self.clip.num_frames]
+        if len(frames) != self.clip.num_frames:
+            raise DataError(f"window {window_key(place.clip_id, place.start_frame)} has {len(frames)} frames, "
+                            f"{self.clip.num_frames} needed; the shards are older than the params, run: dvc repro decode")
+        sound = window_waveform(sample["waveform"], place.start_frame, self.clip, self.audio)
+        return Window(window_key(place.clip_id, place.start_frame), int(sample["meta"]["class_id"]), frames, sound)
+
+
+class SampleWindows:
+    """Generated windows, in the order of the rows of `samples.parquet` given."""
+
+    def __init__(self, sample: Path, rows: pd.DataFrame, clip: ClipParams, audio: AudioParams) -> None:
+        self.sample, self.clip, self.audio = sample, clip, audio
+        self.rows = rows.reset_index(drop=True)
+        self.class_ids: list[int] = self.rows["class_id"].tolist()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Window]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Window:
+        frames, waveform, _ = self.load(i)
+        wanted = window_samples(self.clip, self.audio)
+        # A vocoder gives whole columns of the mel, which may be a hop more or less than the window.
+        sound = np.pad(waveform[:wanted], (0, max(0, wanted - len(waveform))))
+        return Window(str(self.rows["sample_id"][i]), self.class_ids[i], frames, sound)
+
+    def load(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(frames, waveform, gray) as the sample stage wrote them."""
+        path = self.sample / str(self.rows["lossless"][i])
+        if not path.is_file():
+            raise DataError(f"{path} is missing though samples.parquet names it; run: dvc repro sample --force")
+        frames, waveform, gray = read_lossless(path)
+        if len(frames) != self.clip.num_frames:
+            raise DataError(f"{path} has {len(frames)} frames, {self.clip.num_frames} needed (clip.num_frames); run: dvc repro sample")
+        return frames, waveform, gray
+
+
+@dataclass(frozen=True, slots=True)
+class SourceClips:
+    """The clips of one source video; sources are never divided between two sets that are compared."""
+
+    source_path: str
+    class_id: int
+    clips: tuple[tuple[str, int], ...]
+    """(clip_id, number of frames)."""
+
+
+def sources_of(decode: Path, split: str, clip: ClipParams) -> list[SourceClips]:
+    """Every source of a split, with its clips, sorted by path; no frame is read."""
+    reader = read_decoded(decode, split, (META,))
+    frame_bytes = clip.frame_size_px ** 2 * 3
+    # The .npy header is shorter than one frame, so the whole frames in the member's size are the clip's frames.
+    lengths = [int(size) // frame_bytes for size in reader.table.get(f"{FRAMES}@size", [])]
+    found: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
+    for sample, length in zip(reader, lengths, strict=True):
+        found[(sample["meta"]["source_path"], int(sample["meta"]["class_id"]))].append((sample["key"], length))
+    return [SourceClips(path, class_id, tuple(sorted(clips))) for (path, class_id), clips in sorted(found.items())]
+
+
+def halves(sources: Sequence[SourceClips], seed: int) -> tuple[list[SourceClips], list[SourceClips]]:
+    """Two disjoint sets of sources with every class divided evenly: what samples are compared with, and what gives the floor."""
+    first: list[SourceClips] = []
+    second: list[SourceClips] = []
+    for place, source in _class_ranks(sources, seed):
+        (first if place % 2 == 0 else second).append(source)
+    return first, second
+
+
+def spread(sources: Sequence[SourceClips], count: int, clip: ClipParams, seed: int) -> list[Place]:
+    """`count` windows (or all there are) that share sources as little as possible: one of each source, then a second of each, ...
+
+    The order is random by seed and source, with the classes taking turns, so any beginning of the list is a fair subset.
+    """
+    ranked = sorted(_class_ranks(sources, seed), key=lambda pair: (pair[0] - pair[1].class_id, pair[1].class_id))
+    queues: list[Iterator[Place]] = []
+    for _, source in ranked:
+        places = [Place(clip_id, start) for clip_id, length in source.clips for start in window_starts(length, clip)]
+        random = np.random.default_rng(derive_seed(seed, "evaluate", "windows", source.source_path))
+        queues.append(iter([places[i] for i in random.permutation(len(places))]))
+    chosen: list[Place] = []
+    while queues and len(chosen) < count:
+        drawn = [(queue, next(queue, None)) for queue in queues]
+        queues = [queue for queue, place in drawn if place is not None]
+        chosen.extend(place for _, place in drawn if place is not None)
+    return chosen[:count]
+
+
+def _class_ranks(sources: Sequence[SourceClips], seed: int) -> list[tuple[int, SourceClips]]:
+    """(random place within the class + class_id, source): adding the class lets classes of a single source take turns between halves."""
+    classes: dict[int, list[SourceClips]] = defaultdict(list)
+    for source in sources:
+        classes[source.class_id].append(source)
+    ranked = []
+    for class_id, members in sorted(classes.items()):
+        ordered = sorted(members, key=lambda s: derive_seed(seed, "evaluate", "order", s.source_path))
+        ranked += [(rank + class_id, source) for rank, source in enumerate(ordered)]
+    return ranked

@@ -1,0 +1,113 @@
+"""Frechet and kernel distances against closed forms, and the floors. `pytest tests/stages/evaluate/test_distances.py`"""
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from stages.evaluate.distances import RealFeatures, distance_figures, reconstruction_figures
+from stages.evaluate.figures import Figure, NotComputable
+from stages.evaluate.frechet import frechet_distance, gaussian_frechet_distance
+from stages.evaluate.mmd import polynomial_mmd
+
+TEMPLATE = Figure(name="", task="svg", value=0.0, extractor="local")
+
+
+def test_frechet_of_diagonal_gaussians_is_the_closed_form() -> None:
+    mean_x, mean_y = np.array([0.0, 1.0, -2.0]), np.array([0.5, 1.0, 2.0])
+    var_x, var_y = np.array([1.0, 4.0, 0.25]), np.array([9.0, 1.0, 0.0])
+    expected = ((mean_x - mean_y) ** 2).sum() + ((np.sqrt(var_x) - np.sqrt(var_y)) ** 2).sum()
+    assert gaussian_frechet_distance(mean_x, np.diag(var_x), mean_y, np.diag(var_y)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_frechet_agrees_with_the_complex_matrix_square_root() -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(300, 12)) @ random.normal(size=(12, 12)), random.normal(size=(200, 12)) + 1
+    cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(cov_x + cov_y - 2 * scipy.linalg.sqrtm(cov_x @ cov_y).real)
+    assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-6)
+
+
+def test_frechet_of_fewer_samples_than_features_is_real_and_zero_for_equal_sets() -> None:
+    x = np.random.default_rng(1).normal(size=(5, 40))
+    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-12)
+    shift = np.zeros(40)
+    shift[3] = 2.0
+    assert frechet_distance(x, x + shift) == pytest.approx(4.0, rel=1e-9)
+
+
+def test_frechet_in_one_dimension_is_means_and_deviations() -> None:
+    assert frechet_distance(np.array([[0.0], [2.0]]), np.array([[1.0], [5.0]])) == pytest.approx(2 ** 2 + (np.sqrt(2) - np.sqrt(8)) ** 2)
+
+
+def test_kernel_distance_by_hand() -> None:
+    # k(a, b) = (a b + 1)^3: k(0, 1) = 1, k(2, 3) = 343; cross: k(0, 2) = k(0, 3) = 1, k(1, 2) = 27, k(1, 3) = 64
+    expected = 1 + 343 - 2 * (1 + 1 + 27 + 64) / 4
+    assert polynomial_mmd(np.array([[0.0], [1.0]]), np.array([[2.0], [3.0]])) == pytest.approx(expected)
+
+
+def test_kernel_distance_has_no_bias_where_the_plain_mean_would() -> None:
+    random = np.random.default_rng(2)
+    values = [polynomial_mmd(random.normal(size=(20, 4)), random.normal(size=(20, 4))) for _ in range(300)]
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
+    assert min(values) < 0
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, polynomial_mmd])
+def test_distances_grow_with_noise(distance) -> None:  # type: ignore[no-untyped-def]
+    random = np.random.default_rng(3)
+    x, y, noise = random.normal(size=(200, 8)), random.normal(size=(200, 8)), random.normal(size=(200, 8))
+    found = [distance(x, y + level * noise) for level in (0.0, 0.5, 1.0, 2.0)]
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, polynomial_mmd])
+def test_unequal_widths_single_rows_and_nan_are_refused(distance) -> None:  # type: ignore[no-untyped-def]
+    x = np.zeros((4, 3))
+    for bad in (np.zeros((4, 2)), np.zeros((1, 3)), np.full((4, 3), np.nan)):
+        with pytest.raises(ValueError, match="needs"):
+            distance(x, bad)
+
+
+def test_the_floor_uses_as_many_real_windows_as_there_are_samples() -> None:
+    random = np.random.default_rng(4)
+    real = RealFeatures(random.normal(size=(50, 4)), random.normal(size=(60, 4)))
+    samples = random.normal(size=(20, 4)) + 3
+    fvd, kvd = distance_figures(samples, real, TEMPLATE, "video", 16)
+    assert (fvd.name, kvd.name, fvd.num_samples, fvd.num_reference) == ("fvd_local", "kvd_local", 20, 50)
+    assert fvd.floor == frechet_distance(real.floor[:20], real.reference)
+    assert fvd.floor_kind == "real against real, equal counts"
+    assert fvd.value > 5 * fvd.floor
+
+
+def test_without_enough_real_windows_there_is_no_floor_rather_than_one_of_another_size() -> None:
+    random = np.random.default_rng(5)
+    real = RealFeatures(random.normal(size=(50, 4)), random.normal(size=(19, 4)))
+    fad, = distance_figures(random.normal(size=(20, 4)), real, TEMPLATE, "audio", 16)
+    assert (fad.name, fad.floor, fad.floor_kind) == ("fad_local", None, "")
+
+
+@pytest.mark.parametrize(("num_samples", "num_reference", "says"), [(15, 50, "data/sample has 15; raise sample.num_samples"),
+                                                                     (20, 3, "there are 3; add clips")])
+def test_too_few_is_absent_with_the_way_out(num_samples: int, num_reference: int, says: str) -> None:
+    random = np.random.default_rng(6)
+    real = RealFeatures(random.normal(size=(num_reference, 4)), random.normal(size=(50, 4)))
+    with pytest.raises(NotComputable, match=says):
+        distance_figures(random.normal(size=(num_samples, 4)), real, TEMPLATE, "video", 16)
+
+
+def test_features_that_are_not_finite_name_the_samples() -> None:
+    random = np.random.default_rng(7)
+    samples = random.normal(size=(20, 4))
+    samples[[2, 9], 1] = np.inf
+    with pytest.raises(NotComputable, match=r"\[2, 9\]"):
+        distance_figures(samples, RealFeatures(random.normal(size=(50, 4)), samples[:0]), TEMPLATE, "video", 16)
+
+
+def test_perfect_reconstructions_have_distance_zero_under_a_floor_above_it() -> None:
+    random = np.random.default_rng(8)
+    originals = random.normal(size=(20, 4))
+    real = RealFeatures(random.normal(size=(50, 4)), random.normal(size=(50, 4)))
+    rfvd, _ = reconstruction_figures(originals, originals, real, TEMPLATE, "video", 16)
+    assert rfvd.name == "rfvd_local"
+    assert rfvd.value == pytest.approx(0, abs=1e-9)
+    assert rfvd.floor is not None and rfvd.floor > 0.01
