@@ -1,0 +1,77 @@
+"""Worker processes over a list: results in the order of the items, a bounded number in flight, a crash told by its item.
+
+Processes are forked from a clean server that has imported `preload` once (forkserver), so that a heavy import is paid
+once however many workers there are, and no thread of the parent is copied.
+"""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def core_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_ordered(
+    function: Callable[[Item], Result], items: Iterable[Item], *, num_workers: int, preload: Sequence[str] = (),
+    on_crash: Callable[[Item], Result] | None = None,
+) -> Iterator[Result]:
+    """`function` of every item, in order, whatever the number of workers; at most two results a worker wait in memory.
+
+    Args:
+        function: importable by name; its exceptions are raised here.
+        items: drawn from as workers become free.
+        num_workers: processes; 0: every core; 1 without `on_crash` runs in this process.
+        preload: modules that the process server imports before it forks.
+        on_crash: what stands for an item whose process died (a broken file can bring down a native decoder);
+            None: `BrokenProcessPool` is raised.
+    """
+    num_workers = num_workers or core_count()
+    if num_workers == 1 and on_crash is None:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    source = iter(items)
+    pool = ProcessPoolExecutor(num_workers, mp_context=context)
+    try:
+        while True:
+            while len(waiting) < 2 * num_workers and (following := next(source, waiting)) is not waiting:
+                item: Item = following  # type: ignore[assignment]
+                waiting.append((item, pool.submit(function, item)))
+            if not waiting:
+                return
+            item, future = waiting.popleft()
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                if on_crash is None:
+                    raise
+                # The pool cannot say which item killed it: each one in flight is tried again alone.
+                for suspect in [item, *(other for other, _ in waiting)]:
+                    yield _alone(function, suspect, context, on_crash)
+                waiting.clear()
+                pool.shutdown(wait=False)
+                pool = ProcessPoolExecutor(num_workers, mp_context=context)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _alone(
+    function: Callable[[Item], Result], item: Item, context: multiprocessing.context.BaseContext, on_crash: Callable[[Item], Result],
+) -> Result:
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            return pool.submit(function, item).result()
+        except BrokenProcessPool:
+            return on_crash(item)

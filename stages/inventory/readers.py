@@ -1,0 +1,53 @@
+"""Which reader is right for a file: decord where it agrees with the measured frames, PyAV everywhere else.
+
+decord 0.6.0 counts frames that an edit list hides (and is off by them after a seek), sees no change of picture size,
+and applies rotation on its own; so it gets the plain files, which are most, and only after its own count and times
+were compared with the decoded ones.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from stages.inventory.probe import Probe
+
+TIME_TOLERANCE_SEC = 0.0015
+"""A time base of milliseconds rounds both ends of a frame."""
+HAS_DECORD = importlib.util.find_spec("decord") is not None
+
+
+def choose_reader(path: Path, measured: Probe) -> tuple[str, str]:
+    """("decord", "") or ("pyav", why)."""
+    for is_so, why in (
+        (not HAS_DECORD, "decord is not installed"),
+        (measured.hidden_frames > 0, "edit list"),
+        (measured.video_streams > 1, "several video streams"),
+        (measured.rotation_deg != 0, "rotation"),
+        (measured.size_changes, "picture size changes"),
+        (_variable_rate(measured.frame_times_sec), "variable frame rate"),
+    ):
+        if is_so:
+            return "pyav", why
+    why = _disagreement(path, measured.frame_times_sec)
+    return ("pyav", why) if why else ("decord", "")
+
+
+def _variable_rate(times_sec: np.ndarray) -> bool:
+    gaps = np.diff(times_sec)
+    return bool(len(gaps) and np.abs(gaps - np.median(gaps)).max() > TIME_TOLERANCE_SEC)
+
+
+def _disagreement(path: Path, times_sec: np.ndarray) -> str:
+    """How decord's own list of frames differs from the decoded one; "" if it does not."""
+    import decord
+
+    decord.logging.set_level(decord.logging.QUIET)
+    try:
+        reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
+    except Exception:  # decord raises its own errors and plain RuntimeErrors; whatever it says, it cannot open the file
+        return "decord cannot open it"
+    if len(reader) != len(times_sec):
+        return "decord counts other frames"
+    listed = reader.get_frame_timestamp(np.arange(len(reader)))[:, 0].astype(np.float64)
+    return "decord times frames otherwise" if np.abs(listed - listed[0] - times_sec).max() > TIME_TOLERANCE_SEC else ""
