@@ -1,0 +1,56 @@
+"""Which samples are made: a table known before any network runs, so that order, batches and a restart change nothing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.params import SampleParams
+from pipeline.seeds import derive_seed
+from stages.dit import NULL_CLASS
+
+RECONSTRUCTION = "reconstruction"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One sample to make."""
+
+    sample_id: str
+    task: str
+    """svg, a2v, v2a or reconstruction."""
+    seed: int
+    class_id: int
+    """The class asked for (svg), or of the window; NULL_CLASS: none."""
+    window: int | None
+    """Place of the held-out window among those of the test split; None for svg."""
+
+
+def make_plan(seed: int, sample: SampleParams, num_classes: int, windows: pd.DataFrame) -> list[Planned]:
+    """`num_samples` of every task, and reconstructions of as many distinct held-out windows (all, when there are fewer).
+
+    Args:
+        seed: `seed` of params.yaml; every sample gets its own from it.
+        num_classes: classes that svg is given in turn; 0: the network knows none.
+        windows: held-out windows by place: columns clip_id, class_id; a2v and v2a take them in one shuffled order,
+            from the start again (with another seed) when there are fewer than `num_samples`.
+    """
+    order = shuffled_windows(windows, derive_seed(seed, "sample", "windows"))
+    planned = []
+    for task in (*sample.tasks, RECONSTRUCTION):
+        for i in range(min(sample.num_samples, len(order)) if task == RECONSTRUCTION else sample.num_samples):
+            window = None if task == "svg" else order[i % len(order)]
+            asked = i % num_classes if num_classes else NULL_CLASS
+            class_id = asked if window is None else int(windows["class_id"].iloc[window])
+            planned.append(Planned(f"{task}-{i:04d}", task, derive_seed(seed, "sample", task, i), class_id, window))
+    return planned
+
+
+def shuffled_windows(windows: pd.DataFrame, seed: int) -> list[int]:
+    """All places in a seeded order that takes the classes in turn, and every clip once before any clip's second window."""
+    order = np.random.default_rng(seed).permutation(len(windows))
+    shuffled = windows.iloc[order].assign(place=order)
+    shuffled["round"] = shuffled.groupby("clip_id").cumcount()
+    shuffled = shuffled.sort_values("round", kind="stable")
+    shuffled["turn"] = shuffled.groupby("class_id").cumcount()
+    return shuffled.sort_values("turn", kind="stable")["place"].tolist()
