@@ -1,0 +1,126 @@
+"""The dit stage on a handful of latents whose sound and picture belong together.
+
+    pytest tests/stages/dit/test_train.py
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.contracts.latents import LatentStatistics, write_latent, write_statistics
+from pipeline.contracts.outputs import stage_output
+from pipeline.contracts.shards import ShardWriter
+from pipeline.errors import DataError, ParamsError, WeightsError
+from pipeline.params import ComputeParams, DiTParams, load_params
+from stages.dit import load, run
+from stages.dit.data import batch_indices, draw, mean
+
+PARAMS = Path(__file__).parents[3] / "params.yaml"
+AUDIO, VIDEO = (2, 1, 2), (3, 2, 2)
+CPU = ComputeParams(device="cpu", num_threads=1)
+
+
+def write_latents(folder: Path, splits: str = "train test") -> Path:
+    """32 and 16 windows; z_v is the opposite of z_a, so that either tells the other."""
+    rng = np.random.default_rng(0)
+    statistics = LatentStatistics(AUDIO, VIDEO, (5.0,) * 2, (2.0,) * 2, (-5.0,) * 3, (2.0,) * 3, ("left", "right"))
+    with stage_output(folder, params={}, inputs={}, code=folder.parent) as work:
+        with ShardWriter(work.folder, 10**6) as writer:
+            for i in range(48):
+                value = 5 + 2 * rng.choice([-1, 1]) + 0.3 * rng.normal()
+                audio = np.concatenate([np.full(AUDIO, value), np.full(AUDIO, -8)]).astype(np.float16)
+                video = np.concatenate([np.full(VIDEO, -value), np.full(VIDEO, -8)]).astype(np.float16)
+                meta = {"clip_id": f"clip{i:02d}", "start_frame": 0, "class_id": int(value > 5), "split": "train" if i < 32 else "test"}
+                if str(meta["split"]) in splits:
+                    write_latent(writer, audio, video, meta)
+        write_statistics(work.folder, statistics)
+    return folder
+
+
+def tiny(**changes: object) -> DiTParams:
+    dit = load_params(PARAMS).dit
+    train = replace(dit.train, steps=250, batch_size=32, grad_accumulation=1, learning_rate=2e-3, warmup_steps=10, ema_decay=0.9,
+                    precision="fp32", log_every=25, checkpoint_every=125)
+    return replace(dit, **{"hidden_size": 32, "depth": 2, "num_heads": 2, "audio_patch_size": 1, "video_patch_size": 1, "context": "class",
+                           "prediction": "v_prediction", "zero_terminal_snr": True, "a2v_share": 0.2, "v2a_share": 0.2, "train": train, **changes})
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_latents(tmp_path_factory.mktemp("data") / "latents")
+
+
+@pytest.fixture(scope="module")
+def trained(latents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "dit"
+    run(seed=1, compute=CPU, dit=tiny(), latents=latents, out=out)
+    return out
+
+
+def test_loss_falls_and_the_conditions_are_heard(trained: Path) -> None:
+    held_out = json.loads((trained / "metrics.json").read_text())["held_out"]
+    first = json.loads((trained / "train.jsonl").read_text().splitlines()[0])
+    assert held_out["loss"] < 0.6 * first["dit/loss"]
+    assert held_out["a2v_video"] < 0.5 * held_out["a2v_video_shuffled"]
+    assert held_out["v2a_audio"] < 0.5 * held_out["v2a_audio_shuffled"]
+
+
+def test_trained_network_comes_back_with_its_settings(trained: Path) -> None:
+    dit = load(trained, torch.device("cpu"))
+    assert dit.params == tiny()
+    assert dit.class_names == ("left", "right")
+    assert not dit.network.training and dit.diffusion.prediction == "v_prediction"
+    audio, video = dit.scale.normalise(torch.full((1, *AUDIO), 7.0), torch.full((1, *VIDEO), -5.0))
+    assert (audio == 1).all() and (video == 0).all()
+    assert (dit.scale.denormalise(audio, video)[0] == 7).all()
+
+
+def test_two_runs_leave_the_same_bytes(latents: Path, tmp_path: Path) -> None:
+    short = tiny(train=replace(tiny().train, steps=4, warmup_steps=0))
+    for name in ("a", "b"):
+        run(seed=1, compute=CPU, dit=short, latents=latents, out=tmp_path / name / "dit")
+    files = sorted(path.name for path in (tmp_path / "a/dit").iterdir())
+    assert "dit.safetensors" in files and "curves.csv" in files
+    assert all((tmp_path / "a/dit" / name).read_bytes() == (tmp_path / "b/dit" / name).read_bytes() for name in files)
+
+
+def test_every_window_is_seen_once_before_any_comes_again() -> None:
+    seen = [i for step in range(7) for i in batch_indices(10, 4, step, seed=3)]
+    assert sorted(seen[:10]) == sorted(seen[10:20]) == list(range(10))
+    assert seen[:10] != seen[10:20]
+    assert batch_indices(3, 8, 2, seed=3) == batch_indices(3, 8, 2, seed=3)
+
+
+def test_draws_have_the_posteriors_mean_and_deviation() -> None:
+    torch.manual_seed(0)
+    moments = torch.tensor([2.0, 2 * np.log(0.5)]).view(1, 2, 1, 1).expand(50_000, 2, 1, 1).half()
+    drawn = draw(moments)
+    assert float(drawn.mean()) == pytest.approx(2, abs=0.02) and float(drawn.std()) == pytest.approx(0.5, abs=0.02)
+    assert (mean(moments) == 2).all()
+
+
+def test_no_held_out_windows_is_said_in_one_line(tmp_path: Path) -> None:
+    latents = write_latents(tmp_path / "latents", splits="train")
+    with pytest.raises(DataError, match="no windows of the test split"):
+        run(seed=1, compute=CPU, dit=tiny(), latents=latents, out=tmp_path / "dit")
+
+
+def test_weights_of_another_size_are_refused(trained: Path, tmp_path: Path) -> None:
+    other = tmp_path / "dit"
+    other.mkdir()
+    for path in trained.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    config = json.loads((other / "config.json").read_text())
+    config["params"]["hidden_size"] = 64
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match="dvc repro dit"):
+        load(other, torch.device("cpu"))
+
+
+def test_noise_cannot_be_predicted_at_zero_snr() -> None:
+    with pytest.raises(ParamsError, match="dit.prediction is epsilon, expected v_prediction"):
+        tiny(prediction="epsilon", zero_terminal_snr=True)
