@@ -95,7 +95,7 @@ def test_webdataset_reads_them_too(tmp_path) -> None:
 def test_same_samples_same_bytes(tmp_path) -> None:
     for name in ("a", "b"):
         write_shards(tmp_path / name)
-    for path in sorted((tmp_path / "a").glob("*.tar")) + [tmp_path / "a/index.parquet"]:
+    for path in [*sorted((tmp_path / "a").glob("*.tar")), tmp_path / "a/index.parquet"]:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 

@@ -82,7 +82,7 @@ def test_pretrained_vocoder_loads_from_a_folder_and_refuses_other_mels(tmp_path)
     gray = gray_from_mel(mel_db(clicks((0.3,)), AUDIO), FLOOR, CEILING)
     assert Vocoder(AUDIO, small, num_samples=25600, db_floor=FLOOR, db_ceiling=CEILING).waveform(gray).shape == (25600,)
     other = AudioParams(sample_rate_hz=16000, n_fft=1024, win_length=1024, hop_length=160, n_mels=80, f_min_hz=80.0, f_max_hz=7600.0)
-    with pytest.raises(ParamsError, match="take those or vocoder.kind: griffin_lim"):
+    with pytest.raises(ParamsError, match=r"take those or vocoder\.kind: griffin_lim"):
         Vocoder(other, small, num_samples=25600, db_floor=FLOOR, db_ceiling=CEILING)
 
 
