@@ -1,0 +1,119 @@
+"""Audio and video encoder: KL-VAE latents of a window to the posteriors of z_a and z_v (paper 3.1, figure 3a).
+
+Shapes: b batch, c KL-VAE channels, t frames given, h w the KL-VAE latent's side, C latent channels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.params import EncoderParams
+from stages.autoencoder.blocks import Attention, Convolution, ResidualBlock, convolution, group_norm, sinusoidal_embedding
+
+FIRST_LOGVAR = -4.0
+"""Log-variance of an untrained posterior: at 0 the noise drowns the mean and the first hundreds of steps learn nothing."""
+MIN_LOGVAR, MAX_LOGVAR = -30.0, 20.0
+
+
+@dataclass(slots=True)
+class Posterior:
+    """A diagonal Gaussian over a latent, mean and log-variance [b, C, h, w]."""
+
+    mean: Tensor
+    logvar: Tensor
+
+    @classmethod
+    def from_moments(cls, moments: Tensor) -> "Posterior":
+        """Split [b, 2C, h, w] (mean, log-variance)."""
+        mean, logvar = moments.float().chunk(2, dim=1)
+        return cls(mean, logvar.clamp(MIN_LOGVAR, MAX_LOGVAR))
+
+    @property
+    def moments(self) -> Tensor:
+        """[b, 2C, h, w]."""
+        return torch.cat([self.mean, self.logvar], dim=1)
+
+    def sample(self) -> Tensor:
+        """A draw [b, C, h, w] (reparametrised, torch's global generator)."""
+        return self.mean + (0.5 * self.logvar).exp() * torch.randn_like(self.mean)
+
+
+class AudioEncoder(nn.Module):
+    """f_a-fold down-sampling of the audio image's KL-VAE latent, beside a learnable content map."""
+
+    def __init__(self, params: EncoderParams, kl_channels: int, side: int) -> None:
+        super().__init__()
+        self.content = nn.Parameter(0.02 * torch.randn(kl_channels, side, side))
+        widths = [params.base_channels * mult for mult in params.channel_mult]
+        self.conv_in = nn.Conv2d(2 * kl_channels, widths[0], 3, padding=1)
+        self.body = nn.Sequential(*_levels(params, widths, "2d"))
+        self.to_moments = _moments(widths[-1], params.latent_channels)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """KL-VAE latent of the audio image -> moments of z_a.
+
+        Args:
+            latents: [b, c, h, w], standard deviation about 1; time to the right.
+
+        Returns:
+            [b, 2C, h / f_a, w / f_a]: mean, log-variance.
+        """
+        content = self.content.expand(len(latents), -1, -1, -1)
+        x = self.conv_in(torch.cat([latents, content], dim=1))                  # (b, d, h, w)
+        return self.to_moments(self.body(x))                                    # (b, 2C, h / f_a, w / f_a)
+
+
+class VideoEncoder(nn.Module):
+    """f_v-fold down-sampling of a window's frames into the place of one learnable content frame."""
+
+    def __init__(self, params: EncoderParams, kl_channels: int, side: int, kind: Convolution) -> None:
+        super().__init__()
+        self.content = nn.Parameter(0.02 * torch.randn(kl_channels, side, side))
+        widths = [params.base_channels * mult for mult in params.channel_mult]
+        self.conv_in = nn.Conv3d(kl_channels, widths[0], (1, 3, 3), padding=(0, 1, 1))
+        # Attention over time does not know the order of its tokens: say where in the window each frame is.
+        self.position = nn.Linear(widths[0] // 2 * 2, widths[0])
+        self.body = nn.Sequential(*_levels(params, widths, kind))
+        self.to_moments = _moments(widths[-1], params.latent_channels)
+
+    def forward(self, latents: Tensor, positions: Tensor) -> Tensor:
+        """KL-VAE latents of the key frames, or of all -> moments of z_v.
+
+        Args:
+            latents: [b, t, c, h, w].
+            positions: [t] where in the window each frame is, 0 to 1.
+
+        Returns:
+            [b, 2C, h / f_v, w / f_v], read off the content frame's place.
+        """
+        content = self.content.expand(len(latents), 1, -1, -1, -1)
+        x = self.conv_in(torch.cat([content, latents], dim=1).transpose(1, 2))  # (b, d, 1 + t, h, w)
+        place = self.position(sinusoidal_embedding(positions, self.position.in_features)).T
+        x = x + F.pad(place, (1, 0))[:, :, None, None]                          # the content frame has no place in time
+        return self.to_moments(self.body(x)[:, :, 0])                           # (b, 2C, h / f_v, w / f_v)
+
+
+def _levels(params: EncoderParams, widths: list[int], kind: Convolution) -> list[nn.Module]:
+    """Each resolution: residual blocks with attention over space (and over time for video), then a halving."""
+    layers: list[nn.Module] = []
+    channels = widths[0]
+    for level, width in enumerate(widths):
+        for _ in range(params.num_res_blocks):
+            layers.append(ResidualBlock(channels, width, kind))
+            layers.append(Attention(width, params.head_dim, "image" if kind == "2d" else "spatial"))
+            if kind != "2d":
+                layers.append(Attention(width, params.head_dim, "temporal"))
+            channels = width
+        if level < len(widths) - 1:
+            layers.append(convolution(width, width, (3, 3) if kind == "2d" else (1, 3, 3), stride=2))
+    return layers
+
+
+def _moments(channels: int, latent_channels: int) -> nn.Sequential:
+    last = nn.Conv2d(channels, 2 * latent_channels, 3, padding=1)
+    nn.init.zeros_(last.weight[latent_channels:])
+    nn.init.zeros_(last.bias[:latent_channels])  # type: ignore[index]
+    nn.init.constant_(last.bias[latent_channels:], FIRST_LOGVAR)  # type: ignore[index]
+    return nn.Sequential(group_norm(channels), nn.SiLU(), last)

@@ -1,0 +1,73 @@
+"""The stage: train the autoencoder against its discriminator on the encode stage's moments, measure it, save it."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pipeline.contracts.outputs import Work, stage_output, write_text
+from pipeline.errors import DataError
+from pipeline.params import AutoencoderParams, ClipParams, ComputeParams, KLLatentParams
+from pipeline.seeds import derive_seed
+from pipeline.stage import Summary
+from pipeline.training import Batch, Phase, pick_device, train
+from stages.autoencoder.discriminator import Discriminator
+from stages.autoencoder.model import Autoencoder, MultiModalAutoencoder, Shapes, save
+from stages.autoencoder.objectives import DiscriminatorObjective, GeneratorObjective, Judge
+from stages.autoencoder.reconstruction import FINAL_WINDOWS, VALIDATION_WINDOWS, measure, measure_images
+from stages.autoencoder.signal_decoder import load_pretrained_unet
+from stages.autoencoder.windows import MomentWindows, class_names
+from stages.klvae import KLVAE
+from stages.klvae import load as load_klvae
+
+
+def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLatentParams, autoencoder: AutoencoderParams,
+        encode: Path, klvae: Path, out: Path) -> Summary:
+    """Write `out` (see the package's docstring) and return the closing summary."""
+    sections = {"seed": seed, "clip": clip, "kl_latent": kl_latent, "autoencoder": autoencoder}
+    with stage_output(out, params=sections, inputs={"encode": encode, "klvae": klvae}, code=Path(__file__).parent) as work:
+        windows, held_out = (MomentWindows(encode, split, clip.num_frames) for split in ("train", "test"))
+        shapes = Shapes(kl_latent.channels, clip.frame_size_px // kl_latent.factor, clip.num_frames, class_names(encode))
+        if windows.latent_shape != (shapes.kl_channels, shapes.kl_side):
+            raise DataError(f"{encode} holds latents of {windows.latent_shape[0]} channels and side {windows.latent_shape[1]}, params.yaml "
+                            f"says {shapes.kl_channels} and {shapes.kl_side} (kl_latent, clip.frame_size_px); run: dvc repro encode")
+        device = pick_device(compute)
+        images = load_klvae(klvae, device)
+        network = fit(seed, compute, clip, autoencoder, shapes, windows, held_out, images, work)
+        trained = Autoencoder(network, device)
+        figures = {**measure(trained, held_out, FINAL_WINDOWS), **measure_images(trained, images, held_out)}
+        save(work.folder, network)
+        rounded = {name: float(f"{value:.6g}") for name, value in figures.items()}
+        write_text(work.folder / "metrics.json", json.dumps(rounded, indent=1) + "\n")
+        work.counts.update(train_windows=len(windows), held_out_windows=len(held_out), classes=len(shapes.class_names),
+                           parameters=sum(p.numel() for p in network.parameters()))
+    return {"windows": len(windows), **{name: f"{value:.3g}" for name, value in figures.items()}, "out": str(out)}
+
+
+def fit(seed: int, compute: ComputeParams, clip: ClipParams, params: AutoencoderParams, shapes: Shapes, windows: MomentWindows,
+        held_out: MomentWindows, klvae: KLVAE, work: Work) -> MultiModalAutoencoder:
+    """Train; the averaged network, in eval mode on the device."""
+    torch.manual_seed(derive_seed(seed, "autoencoder", "init"))
+    network = MultiModalAutoencoder(params, shapes)
+    if params.signal_decoder.pretrained.source is not None:
+        load_pretrained_unet(network.signal_decoder.unet, params.signal_decoder)
+    judge, phases = None, []
+    if params.loss.adversarial:
+        discriminator = Discriminator(params.discriminator, clip.frame_size_px)
+        judge = Judge(discriminator, klvae)
+        phases = [Phase("discriminator", DiscriminatorObjective(discriminator, params.discriminator.fake_combination),
+                        params.discriminator.start_step, params.discriminator.every_steps)]
+    phases.insert(0, Phase("generator", GeneratorObjective(network, judge)))
+
+    def batch_at(index: int) -> Batch:
+        step = index // params.train.grad_accumulation
+        return {**windows.training_batch(index, params.train.batch_size, seed), "step": torch.tensor(step)}
+
+    def validate(average: nn.Module) -> dict[str, float]:
+        assert isinstance(average, GeneratorObjective)
+        return measure(Autoencoder(average.model, pick_device(compute)), held_out, VALIDATION_WINDOWS)
+
+    average = train("autoencoder", params.train, phases, batch_at, seed=seed, compute=compute, work=work, validate=validate)
+    assert isinstance(average, GeneratorObjective)
+    return average.model

@@ -1,0 +1,69 @@
+"""The stage: every window through the encoders once, moments to shards, statistics over the training windows."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.contracts.latents import LatentStatistics, write_latent, write_statistics
+from pipeline.contracts.outputs import stage_output
+from pipeline.contracts.shards import ShardWriter
+from pipeline.errors import DataError
+from pipeline.params import ClipParams, ComputeParams, LatentsParams
+from pipeline.progress import Progress
+from pipeline.seeds import derive_seed
+from pipeline.stage import Summary
+from pipeline.training import pick_device
+from stages.autoencoder import Autoencoder, load
+from stages.autoencoder.windows import MomentWindows
+from stages.latents.statistics import ChannelStatistics
+
+
+def run(*, seed: int, clip: ClipParams, compute: ComputeParams, latents: LatentsParams, autoencoder: Path, encode: Path,
+        out: Path) -> Summary:
+    """Write `out` (see the package's docstring) and return the closing summary."""
+    sections = {"seed": seed, "clip": clip, "latents": latents}
+    with stage_output(out, params=sections, inputs={"autoencoder": autoencoder, "encode": encode}, code=Path(__file__).parent) as work:
+        model = load(autoencoder, pick_device(compute))
+        windows = MomentWindows(encode, None, clip.num_frames)
+        if clip.num_frames != model.shapes.num_frames:
+            raise DataError(f"{autoencoder} was trained on windows of {model.shapes.num_frames} frames, clip.num_frames is "
+                            f"{clip.num_frames}; run: dvc repro autoencoder")
+        audio_shape, video_shape = latent_shapes(model)
+        audio_statistics, video_statistics = ChannelStatistics(audio_shape[0]), ChannelStatistics(video_shape[0])
+        progress = Progress("latents", len(windows), "windows")
+        with ShardWriter(work.folder, latents.shard_bytes) as writer:
+            for first in range(0, len(windows), latents.batch_size):
+                indices = range(first, min(first + latents.batch_size, len(windows)))
+                audio, video = encode_windows(model, windows, list(indices), seed)
+                training = np.array([windows.meta(i)["split"] == "train" for i in indices])
+                audio_statistics.add(audio[training])
+                video_statistics.add(video[training])
+                for row, i in enumerate(indices):
+                    write_latent(writer, audio[row], video[row], windows.meta(i))
+                progress.advance(len(indices))
+        write_statistics(work.folder, LatentStatistics(
+            audio_shape=audio_shape, video_shape=video_shape, audio_mean=audio_statistics.mean, audio_std=audio_statistics.std,
+            video_mean=video_statistics.mean, video_std=video_statistics.std, class_names=model.class_names))
+        work.counts.update(windows=len(windows), training_windows=audio_statistics.count // (audio_shape[1] * audio_shape[2]))
+    return {"windows": len(windows), "z_a": list(audio_shape), "z_v": list(video_shape), "out": str(out)}
+
+
+def encode_windows(model: Autoencoder, windows: MomentWindows, indices: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Moments of z_a and z_v of windows, float16 [b, 2C, h, w]; the KL-VAE's latents are drawn with each window's own seed."""
+    batch = windows.batch(indices)
+    drawn = {}
+    for name in ("video", "audio"):
+        mean, logvar = batch[name].float().chunk(2, dim=-3)
+        noise = torch.stack([torch.randn(mean.shape[1:], generator=torch.Generator().manual_seed(derive_seed(seed, "latents", name, i)))
+                             for i in indices])
+        drawn[name] = mean + (0.5 * logvar).exp() * noise
+    audio, video = model.encode(drawn["video"], drawn["audio"])
+    return audio.cpu().to(torch.float16).numpy(), video.cpu().to(torch.float16).numpy()
+
+
+def latent_shapes(model: Autoencoder) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """[C, h, w] of z_a and z_v."""
+    params, side = model.network.params, model.shapes.kl_side
+    audio, video = params.audio_encoder, params.video_encoder
+    return ((audio.latent_channels, side // audio.factor, side // audio.factor), (video.latent_channels, side // video.factor, side // video.factor))
