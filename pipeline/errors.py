@@ -24,3 +24,7 @@ class WeightsError(UserError):
 
 class TrainingError(UserError):
     """A training cannot go on (non-finite loss, a checkpoint of another run)."""
+
+
+class RunError(UserError):
+    """The stages cannot be started, or one of them failed."""

@@ -1,0 +1,100 @@
+"""The command `mmldm` (= `python -m pipeline`): check, reproduce, preset, look. Run from the project's folder."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.preset import KEPT, NAMES, preset_headline, preset_text, use_preset
+from pipeline.progress import human_seconds, say
+from pipeline.quiet import silence_tools
+
+ROOT = Path(".")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; a user's mistake is one line on stderr and exit code 1."""
+    silence_tools()
+    chosen = parser().parse_args(arguments)
+    try:
+        chosen.run(chosen)
+    except UserError as error:
+        sys.exit(f"{chosen.command}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `mmldm preset show demo | head`
+        sys.stderr.close()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="mmldm", description="From a folder of videos with sound to generated ones. Run in the project's folder.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text)
+
+    command("check", "look at params.yaml, the data, the disk and locks before a run").set_defaults(run=check)
+    command("reproduce", "run every stage that is not up to date, as a Prefect flow").set_defaults(run=reproduce)
+    command("look", "say where the results are, and the figures").set_defaults(run=look)
+    presets = command("preset", "list, show or use a ready params.yaml").add_subparsers(dest="action", required=True, metavar="action")
+    presets.add_parser("list", help="one line each").set_defaults(run=preset_list)
+    for name, run, text in (("show", preset_show, "print the file"), ("use", preset_use, "write it to params.yaml; data.raw stays")):
+        action = presets.add_parser(name, help=text)
+        action.add_argument("name", metavar="NAME", help=", ".join(NAMES))
+        action.set_defaults(run=run)
+    return top
+
+
+def check(_: argparse.Namespace) -> None:
+    from pipeline.check import check_project
+
+    for line in check_project(ROOT):
+        say("check", line)
+
+
+def reproduce(_: argparse.Namespace) -> None:
+    from pipeline.check import check_project
+    from pipeline.graph import load_graph, stale_stages
+
+    check_project(ROOT)
+    graph = load_graph(ROOT)
+    stale = stale_stages(ROOT, graph)
+    if not stale:
+        say("reproduce", f"nothing to do, all {len(graph.stages)} stages are up to date; see the results with: mmldm look")
+        return
+    started = time.monotonic()
+    fresh = [name for name in graph.stages if name not in stale]
+    say("reproduce", f"to run: {', '.join(stale)} | up to date: {', '.join(fresh) or 'none'}")
+    from pipeline.flows.settings import prepare_prefect
+
+    prepare_prefect(ROOT)
+    from pipeline.flows import reproduce as flow  # imports Prefect, which takes a second and reads its settings
+
+    flow.reproduce(ROOT.resolve(), stale, {name: sorted(graph.upstream[name]) for name in stale})
+    say("reproduce", f"done in {human_seconds(time.monotonic() - started)}, {len(stale)} stages brought up to date; see the results with: mmldm look")
+
+
+def look(_: argparse.Namespace) -> None:
+    from pipeline.look import where_to_look
+
+    print("\n".join(where_to_look(ROOT)))
+
+
+def preset_list(_: argparse.Namespace) -> None:
+    for name in NAMES:
+        print(f"{name:<10} {preset_headline(name)}")
+
+
+def preset_show(chosen: argparse.Namespace) -> None:
+    print(preset_text(chosen.name), end="")
+
+
+def preset_use(chosen: argparse.Namespace) -> None:
+    used = use_preset(chosen.name, ROOT / "params.yaml")
+    if used.kept:
+        say("preset", f"the edits in params.yaml are kept in {KEPT}")
+    say("preset", f"params.yaml is {chosen.name} now, data.raw {used.raw}")
+    if not chosen.name.startswith("demo") and used.raw.startswith("data/demo_data"):
+        say("preset", f"{chosen.name} is meant for its own videos: set data.raw in params.yaml to your folder <class>/<file>")
