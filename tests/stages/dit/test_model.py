@@ -20,8 +20,8 @@ AUDIO, VIDEO = (4, 2, 4), (6, 4, 4)
 
 def params(**changes: object) -> DiTParams:
     dit = load_params(Path(__file__).parents[3] / "params.yaml").dit
-    sizes = {"hidden_size": 32, "depth": 2, "num_heads": 4, "mlp_ratio": 4.0, "audio_patch_size": 1, "video_patch_size": 2, "context": "class"}
-    return replace(dit, **{**sizes, **changes})
+    sizes: dict[str, object] = {"hidden_size": 32, "depth": 2, "num_heads": 4, "mlp_ratio": 4.0, "context": "class"}
+    return replace(dit, **{**sizes, "audio_patch_size": 1, "video_patch_size": 2, **changes})
 
 
 def on_meta(**changes: object) -> JointDiT:

@@ -45,8 +45,9 @@ def tiny(**changes: object) -> DiTParams:
     dit = load_params(PARAMS).dit
     train = replace(dit.train, steps=250, batch_size=32, grad_accumulation=1, learning_rate=2e-3, warmup_steps=10, ema_decay=0.9,
                     precision="fp32", log_every=25, checkpoint_every=125)
-    return replace(dit, **{"hidden_size": 32, "depth": 2, "num_heads": 2, "audio_patch_size": 1, "video_patch_size": 1, "context": "class",
-                           "prediction": "v_prediction", "zero_terminal_snr": True, "a2v_share": 0.2, "v2a_share": 0.2, "train": train, **changes})
+    sizes = {"hidden_size": 32, "depth": 2, "num_heads": 2, "audio_patch_size": 1, "video_patch_size": 1}
+    return replace(dit, **{**sizes, "context": "class", "prediction": "v_prediction", "zero_terminal_snr": True, "a2v_share": 0.2,
+                           "v2a_share": 0.2, "train": train, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -122,5 +123,5 @@ def test_weights_of_another_size_are_refused(trained: Path, tmp_path: Path) -> N
 
 
 def test_noise_cannot_be_predicted_at_zero_snr() -> None:
-    with pytest.raises(ParamsError, match="dit.prediction is epsilon, expected v_prediction"):
+    with pytest.raises(ParamsError, match=r"dit\.prediction is epsilon, expected v_prediction"):
         tiny(prediction="epsilon", zero_terminal_snr=True)
