@@ -1,7 +1,8 @@
 """The local extractors' networks: two small classifiers, one sees the frames, one hears the waveform; neither knows the generator.
 
-Legend: b batch, f frames, h w picture, s samples, m mel bands, t mel columns, d features. Trained on this data set's own training
-windows (`train_classifiers.py`); the layer before the last gives the features of fvd_local, kvd_local and fad_local.
+Legend: b batch, f frames, h w picture, s samples, m mel bands, t mel columns, d features. They are trained on this data
+set's own training windows to tell the class and what was corrupted (`train_classifiers.py`); the layer before the last gives the
+features of fvd_local, kvd_local and fad_local.
 """
 
 import torch
@@ -50,28 +51,30 @@ def log_mel(waveform: Tensor, sample_rate_hz: int) -> Tensor:
 
 
 class VideoTrunk(nn.Module):
-    """Three 3-D convolutions and an average over time and place: it sees what is there and how it moves, not when."""
+    """3-D convolutions over frames and their differences, then mean and deviation over time and place: what is there and how it moves."""
 
-    num_channels = 64
+    num_channels = 128
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv3d(3, 16, (3, 7, 7), stride=(1, 4, 4), padding=(1, 3, 3)), nn.GroupNorm(4, 16), nn.GELU(),
-            nn.Conv3d(16, 32, 3, stride=2, padding=1), nn.GroupNorm(4, 32), nn.GELU(),
+            nn.Conv3d(6, 24, (1, 4, 4), stride=(1, 4, 4)), nn.GELU(),
+            nn.Conv3d(24, 32, 3, stride=2, padding=1), nn.GroupNorm(4, 32), nn.GELU(),
             nn.Conv3d(32, 64, 3, stride=2, padding=1), nn.GroupNorm(8, 64), nn.GELU(),
         )
 
     def forward(self, frames: Tensor) -> Tensor:
-        """frames uint8 [b, f, h, w, 3] -> [b, 64]."""
-        x = rearrange(frames, "b f h w c -> b c f h w").float() / 127.5 - 1
-        return self.layers(x).mean((2, 3, 4))
+        """frames uint8 [b, f, h, w, 3] -> [b, 128]."""
+        x = rearrange(frames, "b f h w c -> b c f h w").float() / 127.5 - 1                    # (b, 3, f, h, w)
+        change = torch.diff(x, dim=2, prepend=x[:, :, :1])
+        x = self.layers(torch.cat([x, 4 * change], dim=1)).flatten(2)
+        return torch.cat([x.mean(2), x.std(2, correction=0)], dim=1)
 
 
 class AudioTrunk(nn.Module):
-    """Four 2-D convolutions over the log-mel and an average over time and pitch."""
+    """2-D convolutions over the log-mel, then mean and deviation over time."""
 
-    num_channels = 64
+    num_channels = 128
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,28 +86,31 @@ class AudioTrunk(nn.Module):
         )
 
     def forward(self, mel: Tensor) -> Tensor:
-        """mel float32 [b, 64, t] -> [b, 64]."""
-        return self.layers(mel[:, None]).mean((2, 3))
+        """mel float32 [b, 64, t] -> [b, 128]."""
+        x = self.layers(mel[:, None]).flatten(2)
+        return torch.cat([x.mean(2), x.std(2, correction=0)], dim=1)
 
 
 class Classifier(nn.Module):
-    """A trunk, features, a class; forward gives the loss of one training batch."""
+    """A trunk, features, and from them the class and the kind of corruption; forward gives the loss of one training batch."""
 
-    def __init__(self, trunk: VideoTrunk | AudioTrunk, num_classes: int) -> None:
+    def __init__(self, trunk: VideoTrunk | AudioTrunk, num_classes: int, num_corruptions: int) -> None:
         super().__init__()
         self.trunk = trunk
         self.to_features = nn.Linear(trunk.num_channels, NUM_FEATURES)
         self.to_class = nn.Sequential(nn.GELU(), nn.Linear(NUM_FEATURES, num_classes))
+        self.to_corruption = nn.Sequential(nn.GELU(), nn.Linear(NUM_FEATURES, num_corruptions))
 
     def features(self, inputs: Tensor) -> Tensor:
         """[b, d], before the last non-linearity; inputs as the trunk takes them."""
         return self.to_features(self.trunk(inputs))
 
-    def logits(self, features: Tensor) -> Tensor:
-        """[b, classes]."""
-        return self.to_class(features)
-
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Cross-entropy and accuracy; batch: "inputs" as the trunk takes them, "class_id" int64 [b]."""
-        logits = self.logits(self.features(batch["inputs"])).float()
-        return {"loss": F.cross_entropy(logits, batch["class_id"]), "accuracy": (logits.argmax(1) == batch["class_id"]).float().mean()}
+        """Sum of two cross-entropies, and accuracies; batch: "inputs" as the trunk takes them, "class_id" and "corruption" int64 [b]."""
+        features = self.features(batch["inputs"])
+        classes, corruptions = self.to_class(features).float(), self.to_corruption(features).float()
+        return {
+            "loss": F.cross_entropy(classes, batch["class_id"]) + F.cross_entropy(corruptions, batch["corruption"]),
+            "class_accuracy": (classes.argmax(1) == batch["class_id"]).float().mean(),
+            "corruption_accuracy": (corruptions.argmax(1) == batch["corruption"]).float().mean(),
+        }

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.contracts.audio_image_shards import gray_array, read_audio_images
 from pipeline.contracts.clips import class_names, read_clips
+from pipeline.contracts.events import read_events
 from pipeline.contracts.outputs import Work
 from pipeline.contracts.windows import window_key
 from pipeline.errors import DataError
@@ -19,8 +20,9 @@ from stages.evaluate.distances import RealFeatures, distance_figures, metric_nam
 from stages.evaluate.extractors import I3D, I3D_MIN_FRAMES, Extractor, LocalExtractor, Modality, features_of
 from stages.evaluate.figures import Figure, Figures, NotComputable
 from stages.evaluate.reconstruction import psnr_db, ssim
+from stages.evaluate.synchrony import NAMES, TRUTH_NAMES, require_known_events, synchrony_figures
 from stages.evaluate.train_classifiers import load_training_inputs, train_classifier
-from stages.evaluate.windows import Place, RealWindows, SampleWindows, halves, sources_of, spread
+from stages.evaluate.windows import Place, RealWindows, SampleWindows, WindowSet, halves, sources_of, spread
 
 GENERATED: dict[str, tuple[Modality, ...]] = {"svg": ("video", "audio"), "a2v": ("video",), "v2a": ("audio",)}
 """What each task generates; the other modality is its condition and is not measured."""
@@ -34,10 +36,14 @@ class Measure:
     """Trains the local extractors, takes features of the real windows once, and fills `figures`."""
 
     def __init__(self, seed: int, clip: ClipParams, audio: AudioParams, compute: ComputeParams, evaluate: EvaluateParams, *,
-                 decode: Path, inventory: Path, work: Work) -> None:
-        self.clip, self.audio, self.evaluate, self.decode = clip, audio, evaluate, decode
+                 decode: Path, inventory: Path, demo_data: Path, work: Work) -> None:
+        self.seed, self.clip, self.audio, self.evaluate, self.decode = seed, clip, audio, evaluate, decode
         self.figures = Figures()
-        self.class_names = class_names(read_clips(inventory))
+        self.clips = read_clips(inventory)
+        self.class_names = class_names(self.clips)
+        self.events = read_events(demo_data)
+        self.no_i3d = I3D_NEEDS
+        i3d = None if evaluate.i3d.source is None else I3D(resolve(evaluate.i3d, "evaluate.i3d"), pick_device(compute))
         training = self._real("train", spread(sources_of(decode, "train", clip), evaluate.max_train_windows, clip, seed))
         if not len(training):
             raise DataError(f"{decode} holds no training window of {clip.num_frames} frames; add clips of {clip.window_sec:g} s or more, "
@@ -50,19 +56,19 @@ class Measure:
             for modality in modalities
         }
         self.extractors: list[Extractor] = list(self.local.values())
-        self.no_i3d = I3D_NEEDS
-        if evaluate.i3d.source is not None:
-            self._add_i3d(I3D(resolve(evaluate.i3d, "evaluate.i3d"), pick_device(compute)))
+        if i3d is not None:
+            self._add_i3d(i3d)
         compared, floor = halves(sources_of(decode, "test", clip), seed)
         self.reference = self._real("test", spread(compared, evaluate.max_windows, clip, seed))
         self.floor = self._real("test", spread(floor, evaluate.max_windows, clip, seed))
         self.real = {extractor: RealFeatures(features_of(extractor, self.reference), features_of(extractor, self.floor))
                      for extractor in self.extractors}
 
-    def real_accuracy(self) -> None:
-        """Accuracy of the local classifiers on held-out real windows: what their verdict on samples is worth."""
+    def held_out(self) -> None:
+        """What the measures say of held-out real windows: the worth of their verdict on samples."""
         for modality, extractor in self.local.items():
             self._accuracy("real", modality, self.real[extractor].reference, [w.class_id for w in self.reference])
+        self._synchrony("real", self.reference, self._true_events(self.reference))
 
     def samples(self, task: str, samples: SampleWindows) -> None:
         """Distances and class accuracy of the modalities that `task` generates."""
@@ -75,6 +81,7 @@ class Measure:
                 self._accuracy(task, extractor.modality, features, samples.class_ids)
         if "video" in GENERATED[task]:
             self._miss_i3d(task)
+        self._synchrony(task, samples)
 
     def reconstructions(self, samples: SampleWindows, audio_images: Path) -> None:
         """Likeness of reconstructions to their originals: picture by picture, and as a set."""
@@ -94,6 +101,7 @@ class Measure:
             if isinstance(extractor, LocalExtractor):
                 self._accuracy(task, extractor.modality, features, samples.class_ids)
         self._miss_i3d(task, "r")
+        self._synchrony(task, samples)
 
     def _accuracy(self, task: str, modality: Modality, features: np.ndarray, class_ids: Sequence[int]) -> None:
         """Share of windows that the local classifier takes for the class asked for; the floor is chance."""
@@ -110,6 +118,24 @@ class Measure:
             return [self._template(task, extractor, "class asked for").with_value(name, share, 1 / classes, "chance", len(features), 0)]
 
         self.figures.add(task, [name], compute)
+
+    def _synchrony(self, task: str, windows: WindowSet, true_sec: list[np.ndarray] | None = None) -> None:
+        def compute() -> list[Figure]:
+            require_known_events(self.events, self.class_names)
+            return synchrony_figures(windows, self.class_names, self._template(task, None, ""), clip=self.clip, audio=self.audio,
+                                     tolerance_sec=self.evaluate.event_tolerance_sec, seed=self.seed, true_sec=true_sec)
+
+        self.figures.add(task, NAMES if true_sec is None else NAMES + TRUTH_NAMES, compute)
+
+    def _true_events(self, windows: RealWindows) -> list[np.ndarray]:
+        """Of each window, the true event times in seconds from its beginning; times outside it are kept, a partner may lie there."""
+        sources = dict(zip(self.clips["clip_id"], zip(self.clips["source_path"], self.clips["start_sec"], strict=True), strict=True))
+        times = {path: group["time_sec"].to_numpy() for path, group in self.events.groupby("source_path")}
+        found = []
+        for place in windows.places:
+            path, start_sec = sources[place.clip_id]
+            found.append(times.get(path, np.zeros(0)) - start_sec - place.start_frame / self.clip.fps)
+        return found
 
     def _frame_likeness(self, samples: SampleWindows, originals: RealWindows) -> list[Figure]:
         ratios, likenesses = [], []

@@ -50,7 +50,7 @@ def ssim(images: np.ndarray, originals: np.ndarray) -> float:
 
 
 def _unit(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images)).float() / 255
+    return torch.from_numpy(images.astype(np.float32)) / 255
 
 
 def _require_same(images: np.ndarray, originals: np.ndarray) -> None:

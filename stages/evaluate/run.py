@@ -26,10 +26,10 @@ def run(*, seed: int, clip: ClipParams, audio: AudioParams, compute: ComputePara
                                      "inventory": inventory}
     with stage_output(out, params=sections, inputs=inputs, code=Path(__file__).parent) as work:
         rows = read_samples(sample)
-        measure = Measure(seed, clip, audio, compute, evaluate, decode=decode, inventory=inventory, work=work)
+        measure = Measure(seed, clip, audio, compute, evaluate, decode=decode, inventory=inventory, demo_data=demo_data, work=work)
         say("evaluate", f"{len(rows)} samples | reference {len(measure.reference)} held-out windows, "
                         f"floor {len(measure.floor)} of other sources")
-        measure.real_accuracy()
+        measure.held_out()
         for task, group in sorted(rows.groupby("task"), key=lambda pair: str(pair[0])):
             started = time.monotonic()
             samples = SampleWindows(sample, group.head(evaluate.max_windows), clip, audio)

@@ -1,4 +1,4 @@
-"""Trains the local classifiers on training windows, classes drawn evenly, by the one training loop."""
+"""Trains the local classifiers on training windows, classes and corruptions drawn evenly, by the one training loop."""
 
 import dataclasses
 from collections import defaultdict
@@ -11,6 +11,7 @@ from pipeline.contracts.outputs import Work
 from pipeline.params import ComputeParams, TrainParams
 from pipeline.seeds import derive_seed
 from pipeline.training import Phase, train
+from stages.evaluate import corruptions
 from stages.evaluate.classifiers import AudioTrunk, Classifier, VideoTrunk
 from stages.evaluate.extractors import Modality, batches, classifier_inputs
 from stages.evaluate.windows import WindowSet
@@ -43,8 +44,7 @@ def train_classifier(modality: Modality, inputs: TrainingInputs, num_classes: in
     """A classifier of one modality, trained; its curves go to `<work.folder>/<modality>_classifier/`.
 
     Args:
-        inputs: of one window or more; classes may have any number of windows, and there may be only one class
-            (nothing can be learned then, and the features are those of a random network).
+        inputs: of one window or more; classes may have any number of windows. With a single class the corruptions alone are learned.
         num_classes: of the data set, also of classes without a training window.
     """
     name = f"{modality}_classifier"
@@ -52,7 +52,9 @@ def train_classifier(modality: Modality, inputs: TrainingInputs, num_classes: in
     for room in (rooms.folder, rooms.scratch):
         room.mkdir(exist_ok=True)
     torch.manual_seed(derive_seed(seed, "evaluate", name))
-    network = Classifier(VideoTrunk() if modality == "video" else AudioTrunk(), num_classes)
+    kinds = corruptions.VIDEO if modality == "video" else corruptions.AUDIO
+    corrupt = corruptions.corrupt_video if modality == "video" else corruptions.corrupt_audio
+    network = Classifier(VideoTrunk() if modality == "video" else AudioTrunk(), num_classes, len(kinds))
     values = inputs.video if modality == "video" else inputs.audio
     members: dict[int, list[int]] = defaultdict(list)
     for i, class_id in enumerate(inputs.class_ids.tolist()):
@@ -61,9 +63,14 @@ def train_classifier(modality: Modality, inputs: TrainingInputs, num_classes: in
 
     def batch_at(step: int) -> dict[str, Tensor]:
         random = np.random.default_rng(derive_seed(seed, "evaluate", name, step))
-        drawn = [members[classes[c]] for c in random.integers(len(classes), size=params.batch_size)]
-        chosen = np.array([group[random.integers(len(group))] for group in drawn])
-        return {"inputs": values[chosen], "class_id": torch.from_numpy(inputs.class_ids[chosen])}
+        items, class_ids, found = [], [], []
+        for _ in range(params.batch_size):
+            group = members[classes[random.integers(len(classes))]]
+            chosen, other, kind = group[random.integers(len(group))], random.integers(len(values)), random.integers(len(kinds))
+            items.append(corrupt(values[chosen], values[other], kinds[kind], random))
+            class_ids.append(inputs.class_ids[chosen])
+            found.append(kind)
+        return {"inputs": torch.stack(items), "class_id": torch.tensor(np.array(class_ids)), "corruption": torch.tensor(np.array(found))}
 
     trained = train("evaluate", params, [Phase(name, network)], batch_at, seed=seed, compute=compute, work=rooms)
     assert isinstance(trained, Classifier)

@@ -62,7 +62,8 @@ def finished_run(tmp_path: Path) -> Callable[..., FinishedRun]:
              num_frames: int = 10, tasks: tuple[str, ...] = ("svg", "a2v", "v2a", "reconstruction")) -> FinishedRun:
         root, clip = tmp_path / "data", replace(CLIP, num_frames=num_frames)
         run = FinishedRun(root, clip, AUDIO, *(root / name for name in ("demo_data", "inventory", "decode", "audio_images", "sample")))
-        clips = [_clip_row(class_names, class_id, i, clips_per_class) for class_id in range(len(class_names)) for i in range(clips_per_class)]
+        clips = [_clip_row(class_names, class_id, i, clips_per_class)
+                 for class_id in range(len(class_names)) for i in range(clips_per_class)]
         clips.sort(key=lambda row: str(row["clip_id"]))
         rejected = [{"source_path": "broken.mp4", "reason": "unreadable", "detail": "moov atom not found"},
                     {"source_path": "mute.mp4", "reason": "no_audio", "detail": "no sound stream"}]
@@ -125,7 +126,9 @@ def _write_samples(folder: Path, class_names: tuple[str, ...], clips: list[dict[
             name = f"{task}-{i:04d}"
             write_lossless(folder / "lossless" / f"{name}.npz", frames, waveform, _gray(class_id))
             (folder / "mp4" / f"{name}.mp4").write_bytes(b"an mp4 of " + name.encode())
+            given = {"condition_clip_id": condition["clip_id"], "condition_start_frame": 0}
+            nothing = {"condition_clip_id": "", "condition_start_frame": -1}
             rows.append({"sample_id": name, "task": task, "seed": i, "class_id": class_id, "class_name": class_names[class_id],
-                         "condition_clip_id": "" if task == "svg" else condition["clip_id"], "condition_start_frame": -1 if task == "svg" else 0,
-                         "sampler": "ddim", "steps": 20, "guidance_scale": 2.0, "mp4": f"mp4/{name}.mp4", "lossless": f"lossless/{name}.npz"})
+                         **(nothing if task == "svg" else given), "sampler": "ddim", "steps": 20, "guidance_scale": 2.0,
+                         "mp4": f"mp4/{name}.mp4", "lossless": f"lossless/{name}.npz"})
     write_samples(folder, rows)

@@ -14,8 +14,8 @@ from pipeline.errors import DataError, WeightsError
 from pipeline.params import ComputeParams, EvaluateParams, PretrainedParams, TrainParams
 from stages.evaluate import run
 
-TRAIN = TrainParams(steps=40, batch_size=8, grad_accumulation=1, learning_rate=3e-3, lr_schedule="cosine", warmup_steps=5, weight_decay=0.01,
-                    grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=10, checkpoint_every=40)
+TRAIN = TrainParams(steps=80, batch_size=8, grad_accumulation=1, learning_rate=5e-3, lr_schedule="cosine", warmup_steps=5,
+                    weight_decay=0.01, grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=10, checkpoint_every=80)
 NO_I3D = PretrainedParams(source=None, revision=None, subfolder=None, sha256=None)
 PARAMS = EvaluateParams(max_windows=16, max_train_windows=32, min_samples=6, i3d=NO_I3D, classifier_train=TRAIN, event_tolerance_sec=0.1)
 
@@ -37,10 +37,11 @@ def test_every_task_gets_the_figures_of_what_it_generates(finished_run) -> None:
     assert {"fvd_local", "fvd_local_floor", "kvd_local", "fad_local", "video_class_accuracy_local"} <= set(metrics["svg"])
     assert "fad_local" not in metrics["a2v"] and "fvd_local" in metrics["a2v"]
     assert "fvd_local" not in metrics["v2a"] and "fad_local" in metrics["v2a"]
-    assert {"psnr_db", "ssim", "audio_image_psnr_db", "audio_image_ssim", "rfvd_local", "rkvd_local", "rfad_local"} <= set(metrics["reconstruction"])
+    assert {"psnr_db", "ssim", "audio_image_psnr_db", "audio_image_ssim"} <= set(metrics["reconstruction"])
+    assert {"rfvd_local", "rkvd_local", "rfad_local"} <= set(metrics["reconstruction"])
     assert not any("fvd" in name and not name.startswith(("fvd_local", "rfvd_local")) for task in metrics.values() for name in task)
     # The synthetic reconstructions are their originals, and the classes differ plainly.
-    assert metrics["reconstruction"]["psnr_db"] == 100 and metrics["reconstruction"]["ssim"] == 1
+    assert metrics["reconstruction"]["psnr_db"] == 100 and metrics["reconstruction"]["ssim"] == pytest.approx(1, abs=1e-3)
     assert metrics["reconstruction"]["rfvd_local"] < 1e-6
     assert metrics["real"]["video_class_accuracy_local"] == 1 and metrics["real"]["audio_class_accuracy_local"] == 1
     assert "needs an I3D" in missing(finished.root / "evaluate")["svg/fvd_i3d"]
@@ -52,7 +53,8 @@ def test_every_task_gets_the_figures_of_what_it_generates(finished_run) -> None:
 def test_noise_in_the_samples_raises_the_distances(finished_run) -> None:  # type: ignore[no-untyped-def]
     clean = evaluate(finished_run(tasks=("svg",)))["svg"]
     noisy = evaluate(finished_run(tasks=("svg",), noise=1.0))["svg"]
-    assert all(noisy[name] > clean[name] for name in ("fvd_local", "kvd_local", "fad_local"))
+    for name in ("fvd_local", "kvd_local", "fad_local"):
+        assert noisy[name] > clean[name] and noisy[name] > noisy[f"{name}_floor"]
 
 
 def test_a_second_run_leaves_the_same_bytes(finished_run) -> None:  # type: ignore[no-untyped-def]
