@@ -43,6 +43,7 @@ class CoarseDecoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         x = rearrange(x, "b (f h w) d -> (b f) d h w", f=len(positions), h=self.side)        # (b F, d, h, w)
+        x = x.contiguous()  # as it is it counts as channels-last, in which group norm on the CPU is ten times slower
         for doubling in self.upsample:
             x = doubling(x)
         return rearrange(self.out(x), "(b f) c h w -> b f c h w", f=len(positions))          # (b, F, c, H, W)

@@ -6,11 +6,13 @@ feature added to the output of EVERY input block, and so to its skip. diffusers'
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipeline.errors import WeightsError
 from pipeline.params import SignalDecoderParams
@@ -64,7 +66,8 @@ class SignalDecoder(nn.Module):
         With a coarse decode the U-Net sees it beside the noisy latent and corrects the prediction that it implies.
         """
         x = torch.cat([noisy, conditions.coarse], dim=1)
-        correction = walk_unet(self.unet, x, timesteps, conditions)
+        with attention_kernels(x):
+            correction = walk_unet(self.unet, x, timesteps, conditions)
         if not conditions.coarse.shape[1]:
             return correction
         return self.schedule.guess(noisy, conditions.coarse, timesteps) + correction
@@ -94,6 +97,11 @@ class SignalDecoder(nn.Module):
                 prediction = null + guidance * (conditional - null)
             x = scheduler.step(prediction.float(), timestep, x).prev_sample
         return x
+
+
+def attention_kernels(x: Tensor) -> AbstractContextManager[None]:
+    """Unfused attention on the CPU, where the fused kernel's gradient is slow in bfloat16; torch's own choice elsewhere."""
+    return sdpa_kernel(SDPBackend.MATH) if x.is_cpu else nullcontext()
 
 
 def walk_unet(unet: UNet2DConditionModel, x: Tensor, timesteps: Tensor, conditions: Conditions) -> Tensor:

@@ -66,4 +66,5 @@ def latent_shapes(model: Autoencoder) -> tuple[tuple[int, int, int], tuple[int, 
     """[C, h, w] of z_a and z_v."""
     params, side = model.network.params, model.shapes.kl_side
     audio, video = params.audio_encoder, params.video_encoder
-    return ((audio.latent_channels, side // audio.factor, side // audio.factor), (video.latent_channels, side // video.factor, side // video.factor))
+    a, v = side // audio.factor, side // video.factor
+    return (audio.latent_channels, a, a), (video.latent_channels, v, v)
