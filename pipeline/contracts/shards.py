@@ -30,15 +30,24 @@ class ShardWriter:
     Use as a context manager; a shard appears under its final name when it is whole.
     """
 
-    def __init__(self, folder: Path, shard_bytes: int) -> None:
-        self.folder, self.shard_bytes = folder, shard_bytes
+    def __init__(self, folder: Path, shard_bytes: int, keep_whole: bool = False) -> None:
+        """Args:
+            folder: where the shards go.
+            shard_bytes: size at which a new shard is begun.
+            keep_whole: whole shards of a killed run stay, `kept` names their samples; only for samples that come in the order
+                of their keys, so that those left to write go on where the last whole shard of their split ended.
+        """
+        self.folder, self.shard_bytes, self.keep_whole = folder, shard_bytes, keep_whole
+        self.kept: set[str] = set()
         self._open: dict[str, tuple[wds.TarWriter, Any, Path]] = {}
         self._count: dict[str, int] = {}
         self._rows: list[dict[str, object]] = []
 
     def __enter__(self) -> "ShardWriter":
-        for leftover in (*self.folder.glob("*.tar"), *self.folder.glob(".*.tmp")):
+        for leftover in (*self.folder.glob(".*.tmp"), *(() if self.keep_whole else self.folder.glob("*.tar"))):
             leftover.unlink()
+        for shard in sorted(self.folder.glob("*.tar")):
+            self._keep(shard)
         return self
 
     def write(self, split: str, key: str, fields: Mapping[str, np.ndarray | bytes | dict[str, Any]]) -> None:
@@ -59,10 +68,23 @@ class ShardWriter:
             self._end(split)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            for _, stream, _ in self._open.values():
+                stream.close()  # an unfinished shard keeps its temporary name
+            return
         for split in sorted(self._open):
             self._end(split)
-        if kind is None:
-            _index(self.folder, self._rows).to_parquet(self.folder / INDEX, index=False)
+        if self.keep_whole:
+            self._rows.sort(key=lambda row: str(row["key"]))
+        _index(self.folder, self._rows).to_parquet(self.folder / INDEX, index=False)
+
+    def _keep(self, shard: Path) -> None:
+        split = shard.name.rsplit("-", 1)[0]
+        with tarfile.open(shard) as tar:
+            keys = dict.fromkeys(member.name.split(".", 1)[0] for member in tar)
+        self._rows += [{"key": key, "split": split, "shard": shard.name} for key in keys]
+        self._count[split] = self._count.get(split, 0) + 1
+        self.kept.update(keys)
 
     def _begin(self, split: str) -> None:
         path = self.folder / f"{split}-{self._count.get(split, 0):06d}.tar"

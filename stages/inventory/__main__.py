@@ -9,7 +9,7 @@ from stages.inventory import run
 
 def main(params: Params) -> Summary:
     return run(
-        seed=params.seed, data=params.data, clip=params.clip, inventory=params.inventory,
+        seed=params.seed, clip=params.clip, inventory=params.inventory,
         source=Path(params.data.raw), out=Path("data/inventory"),
     )
 

@@ -8,7 +8,7 @@ from pipeline.contracts.clips import write_clips
 from pipeline.contracts.outputs import stage_output
 from pipeline.contracts.windows import window_starts
 from pipeline.errors import DataError
-from pipeline.params import ClipParams, DataParams, InventoryParams
+from pipeline.params import ClipParams, InventoryParams
 from pipeline.progress import Progress, say
 from pipeline.workers import map_ordered
 from stages.inventory.listing import list_files
@@ -51,7 +51,7 @@ class Source:
 
 
 def run(
-    *, seed: int, data: DataParams, clip: ClipParams, inventory: InventoryParams, source: Path, out: Path, num_workers: int = 0,
+    *, seed: int, clip: ClipParams, inventory: InventoryParams, source: Path, out: Path, num_workers: int = 0,
 ) -> dict[str, object]:
     """Measure every file of `source` and write the tables to `out`.
 
@@ -65,8 +65,8 @@ def run(
     """
     listing = list_files(source)
     say("inventory", f"{len(listing.candidates)} files of {source} -> {out}, each one decoded whole")
-    with stage_output(out, params={"seed": seed, "clip": clip, "inventory": inventory, "data": data}, inputs={"raw": source},
-                      code=Path(__file__).parent) as work:
+    known_by = {"seed": seed, "clip": clip, "inventory": inventory}
+    with stage_output(out, params=known_by, inputs={"raw": source}, code=Path(__file__).parent) as work:
         sources, rejected = _without_duplicates(
             _measure_all([Task(source, path, clip, inventory.allow_silent) for path in listing.candidates], num_workers))
         rejected = sorted([*listing.rejected, *rejected], key=lambda row: str(row["source_path"]))

@@ -1,0 +1,18 @@
+"""python -m stages.decode: data.raw, data/inventory -> data/decode."""
+
+from pathlib import Path
+
+from pipeline.params import Params
+from pipeline.stage import Summary, stage_main
+from stages.decode import run
+
+
+def main(params: Params) -> Summary:
+    return run(
+        clip=params.clip, audio=params.audio, decode=params.decode,
+        source=Path(params.data.raw), inventory=Path("data/inventory"), out=Path("data/decode"),
+    )
+
+
+if __name__ == "__main__":
+    stage_main("decode", main)

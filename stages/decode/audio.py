@@ -1,0 +1,89 @@
+"""The sound of a clip: mono, at one rate, in step with its frames.
+
+PyAV decodes (decord shortens damaged sound without an error and drops a track's start offset), torchaudio resamples.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from torchaudio.transforms import Resample
+
+from stages.inventory.audio_timeline import SMOOTHING_SEC, lay_pieces
+from stages.inventory.probe import float_samples, main_streams
+
+SEEK_MARGIN_SEC = 1.0
+"""Codecs need some packets before the first true sample (Opus asks for 80 ms)."""
+FILTER_WIDTH = 16
+"""Zero crossings of the resampling filter; torchaudio's default of 6 lets more through above half of the rate."""
+
+
+def read_waveform(path: Path, zero_sec: float, start_sec: float, duration_sec: float, rate_hz: int) -> np.ndarray:
+    """float32 [round(duration * rate)], mean of the channels; may exceed 1.0 where a float codec does.
+
+    Args:
+        path: the file.
+        zero_sec: timestamp of the first shown frame; sample 0 is the sound at `zero_sec + start_sec`.
+        start_sec: first moment of the clip.
+        duration_sec: length of the clip; where the track is silent or absent there are zeros.
+        rate_hz: sample rate asked for.
+    """
+    native_hz, times, pieces = _pieces(path, zero_sec + start_sec, duration_sec)
+    sizes = np.array([len(piece) for piece in pieces], np.int64)
+    mono = np.zeros(int(np.ceil(duration_sec * native_hz)), np.float32)
+    for first, piece in zip(lay_pieces(np.array(times) - (zero_sec + start_sec), sizes, native_hz), pieces, strict=True):
+        begin, end = max(first, 0), min(first + len(piece), len(mono))
+        if begin < end:
+            mono[begin:end] = piece[begin - first:end - first]
+    wave = _resampler(native_hz, rate_hz)(torch.from_numpy(mono)).numpy()
+    length = round(duration_sec * rate_hz)
+    return np.pad(wave[:length], (0, max(length - len(wave), 0)))
+
+
+def to_int16(wave: np.ndarray) -> tuple[np.ndarray, float]:
+    """(int16 [S], gain): scaled by 1 / peak only where the peak exceeds full scale, so that nothing is clipped.
+
+    Args:
+        wave: float32 [S], full scale 1.0.
+    """
+    peak = float(np.abs(wave).max(initial=0.0))
+    gain = 1.0 / peak if peak > 1.0 else 1.0
+    return np.clip(np.round(wave.astype(np.float64) * gain * 32768), -32768, 32767).astype(np.int16), gain
+
+
+@lru_cache(maxsize=8)
+def _resampler(from_hz: int, to_hz: int) -> Resample:
+    return Resample(from_hz, to_hz, lowpass_filter_width=FILTER_WIDTH)
+
+
+def _pieces(path: Path, at_sec: float, duration_sec: float) -> tuple[int, list[float], list[np.ndarray]]:
+    """(sample rate, timestamps, mono pieces) that cover the stretch and enough around it to smooth the timestamps."""
+    margin = max(SEEK_MARGIN_SEC, SMOOTHING_SEC / 2)
+    for seek_sec in (at_sec - margin, None):
+        rate_hz, times, pieces = 0, [], []
+        for time_sec, frame in _decoded(path, seek_sec):
+            if time_sec > at_sec + duration_sec + SMOOTHING_SEC / 2:
+                break
+            rate_hz = frame.sample_rate
+            times.append(time_sec)
+            pieces.append(float_samples(frame).mean(axis=0))
+        # A seek that lands too late is made up for by reading from the beginning.
+        if seek_sec is None or seek_sec <= 0 or (times and times[0] <= at_sec):
+            break
+    assert pieces, f"no sound in {path} at {at_sec} s"
+    return rate_hz, times, pieces
+
+
+def _decoded(path: Path, seek_sec: float | None) -> Iterator[tuple[float, av.AudioFrame]]:
+    with av.open(str(path)) as container:
+        _, audio = main_streams(container)
+        audio.codec_context.thread_count = 1
+        if seek_sec is not None and seek_sec > 0:
+            assert audio.time_base is not None
+            container.seek(int(seek_sec / float(audio.time_base)), stream=audio)
+        for frame in container.decode(audio):
+            if frame.pts is not None and frame.time_base is not None:
+                yield float(frame.pts * frame.time_base), frame

@@ -1,0 +1,69 @@
+"""One clip, read whole in a worker process: frames, waveform, and what is worth knowing about them."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from pipeline.errors import DataError
+from stages.decode.audio import read_waveform, to_int16
+from stages.decode.picture import fit_picture
+from stages.decode.tasks import ClipTask
+from stages.decode.video import READERS, first_frame_sec
+from stages.inventory.probe import hash_file
+from stages.inventory.reasons import RejectedFile
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedClip:
+    """What `pipeline.contracts.decoded.write_decoded` takes."""
+
+    frames: np.ndarray
+    waveform: np.ndarray
+    meta: dict[str, object]
+
+
+def read_clip(task: ClipTask) -> DecodedClip:
+    """Decode one clip.
+
+    Raises:
+        DataError: the file is gone, is another one than at the inventory, or can no longer be decoded.
+    """
+    torch.set_num_threads(1)  # workers share the cores; the bytes must not depend on how
+    path = task.raw / task.source_path
+    try:
+        _require_same(path, task.source_sha256)
+        zero_sec = first_frame_sec(path)
+        frames = _square_frames(task, path, zero_sec)
+        waveform, gain = to_int16(read_waveform(path, zero_sec, task.start_sec, task.num_frames / task.fps, task.rate_hz))
+    except (av.error.FFmpegError, RejectedFile, AssertionError, RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} could be read at the inventory and cannot now ({task.reader}: {reason}); "
+                        "run: dvc repro inventory --force, then dvc repro") from error
+    meta: dict[str, object] = {
+        "clip_id": task.clip_id, "class_id": task.class_id, "class_name": task.class_name, "split": task.split,
+        "source_path": task.source_path, "start_sec": task.start_sec, "gain": gain, "reader": task.reader,
+    }
+    return DecodedClip(frames, waveform, meta)
+
+
+def _square_frames(task: ClipTask, path: Path, zero_sec: float) -> np.ndarray:
+    frames = np.empty((task.num_frames, task.size_px, task.size_px, 3), np.uint8)
+    count, last = 0, None
+    for picture in READERS[task.reader](path, zero_sec, task.start_sec, task.fps, task.num_frames):
+        frames[count] = frames[count - 1] if picture is last else fit_picture(picture, task.shown_px, task.size_px, task.fit)
+        count, last = count + 1, picture
+    assert count == task.num_frames, f"{count} frames, {task.num_frames} expected"
+    return frames
+
+
+@lru_cache(maxsize=1)
+def _require_same(path: Path, sha256: str) -> None:
+    """Clips of one source come one after the other, so each worker hashes a source once."""
+    found = hash_file(path) if path.is_file() else None
+    if found != sha256:
+        state = "is gone" if found is None else f"changed (sha256 {found[:12]}, was {sha256[:12]})"
+        raise DataError(f"{path} {state} since the inventory; run: dvc repro inventory, then dvc repro")
