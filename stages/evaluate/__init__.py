@@ -10,8 +10,9 @@ Goes out   metrics.json        task -> name -> value, and `<name>_floor` beside 
            not_computed.json   what is absent and what it needs
            {video,audio}_classifier/curves.csv   training curves of the local classifiers
 
-A distance carries the name of its extractor: `fvd_local`, `kvd_local` and `fad_local` use small classifiers trained here on the
-training clips (to tell classes, and what a corrupted clip suffers from) and compare runs on ONE data set; `fvd_i3d` and `kvd_i3d` are those of the papers (evaluate.i3d).
+A distance carries the name of its extractor. `fvd_local`, `kvd_local` and `fad_local` use small classifiers trained here on the
+training clips, to tell classes and what a corrupted clip suffers from; they compare runs on ONE data set and nothing else.
+`fvd_i3d` and `kvd_i3d` are those of the papers (evaluate.i3d).
 Held-out sources are divided in two: samples are compared with the one half, and as many real windows of the other half, put
 in the samples' place, give the floor.
 """
