@@ -17,10 +17,10 @@ GRAVITY = 8 * MAX_RISE / INTERVAL_SEC[1] ** 2
 MAX_ROD = 0.55
 """Length of the pendulum of the longest plain interval; the others follow by the law of the pendulum, L ~ T^2."""
 PIVOT_Y = 0.08
-SWING_REACH = 0.33
+SWING_REACH = 0.32
 """A long pendulum swings so far to each side; a short one up to `SWING_LIMIT` (its angle doesn't change its period)."""
 SWING_LIMIT = np.sin(np.deg2rad(60.0))
-CLACK_TRAVEL = 0.17
+CLACK_TRAVEL = 0.16
 NUM_STREAKS = 9
 FALL_PER_SEC = 1.3
 RAIN_PATTERN = 5
@@ -87,7 +87,7 @@ def draw_bounce(canvas: Canvas, scene: Scene, times: np.ndarray) -> None:
 
 def draw_pendulum(canvas: Canvas, scene: Scene, times: np.ndarray) -> None:
     """A bob whose turning points are the events; its angle follows a cosine between them."""
-    radius = _between(scene.size, 0.12, 0.165)
+    radius = _between(scene.size, 0.12, 0.16)
     gone, interval = scene.phase(times)
     index = np.searchsorted(scene.events_sec, times, side="right")
     length = MAX_ROD * (interval / INTERVAL_SEC[1]) ** 2
@@ -108,7 +108,7 @@ def draw_lamp(canvas: Canvas, scene: Scene, times: np.ndarray) -> None:
 
 def draw_clack(canvas: Canvas, scene: Scene, times: np.ndarray) -> None:
     """Two balls that swing apart and back, as those of Newton's cradle do; they touch at the events."""
-    radius = _between(scene.size, 0.12, 0.165)
+    radius = _between(scene.size, 0.12, 0.16)
     gone, _ = scene.phase(times)
     half_gap = CLACK_TRAVEL * np.sin(np.pi * gone)
     middle, y = 0.5 + scene.shift[0], np.full_like(times, 0.5 + scene.shift[1])

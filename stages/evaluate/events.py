@@ -202,9 +202,10 @@ KINDS = tuple(TRACKERS)
 WINDOW_SEC, HOP_SEC, NUM_BANDS, BAND_HZ = 0.032, 0.008, 8, (80.0, 7600.0)
 COMPRESSION = 0.25
 """Power of the energy that stands for loudness: strong enough for quiet events, weak enough for echoes before the event."""
-MIN_FLUX = 0.25
-"""A sound begins when loudness rises by this share of the clip's greatest loudness within RISE_SEC (steady noise: up to 0.18)."""
-RISE_SEC = 0.032
+MIN_FLUX = 0.2
+"""A sound begins when loudness rises by this share of the clip's greatest loudness within RISE_SEC (steady noise: up to 0.18;
+a real onset: 0.7 and more, one from a badly blurred mel image: 0.25 and more)."""
+RISE_SEC = 0.048
 
 
 def audio_events(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
