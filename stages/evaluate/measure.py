@@ -110,6 +110,8 @@ class Measure:
         def compute() -> list[Figure]:
             if classes < 2:
                 raise NotComputable("needs two classes or more, data/inventory has one; add class folders to data.raw")
+            if min(class_ids, default=0) < 0:
+                raise NotComputable("needs samples that were asked for a class; set dit.context to class")
             if not len(features):
                 raise NotComputable("needs held-out windows; add clips, or raise inventory.test_share")
             if not np.isfinite(features).all():

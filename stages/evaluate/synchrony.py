@@ -36,6 +36,8 @@ def synchrony_figures(windows: WindowSet, class_names: Sequence[str], template: 
     Raises:
         NotComputable: nothing is seen or nothing is heard in any window.
     """
+    if any(window.class_id < 0 for window in windows):
+        raise NotComputable("needs samples that were asked for a class; set dit.context to class")
     clips = [SoundingClip(window.frames, float_waveform(window.waveform), class_names[window.class_id], true_sec[i] if true_sec else None)
              for i, window in enumerate(windows)]
     if not clips:

@@ -1,0 +1,38 @@
+"""What each figure means, in a sentence that needs no paper; longest matching beginning wins."""
+
+MEANINGS = {
+    "fvd_local": "Distance between generated and real pictures in motion, seen by the small classifier trained on this data. "
+                 "Lower is better; real clips in the samples' place reach the floor. Not comparable with a published FVD.",
+    "kvd_local": "The same comparison by a kernel; around zero (or below) means no difference was found.",
+    "fad_local": "Distance between generated and real sound, heard by the small classifier trained on this data. Lower is better.",
+    "fvd_i3d": "Frechet video distance with the I3D network, as the papers report it. It depends on the number of samples.",
+    "kvd_i3d": "Kernel video distance with the I3D network, not multiplied by anything.",
+    "rfvd": "Distance of reconstructions to their own originals; what the autoencoder loses, before any generation.",
+    "rkvd": "The same by a kernel.",
+    "rfad": "Distance of the reconstructed sound to the original sound.",
+    "psnr_db": "How near reconstructed frames are to the originals, in decibels. 20 is rough, 30 is good, 40 is hard to tell apart.",
+    "ssim": "Likeness of structure in the frames; 1 is equal.",
+    "audio_image_psnr_db": "The same for the pictures of the sound (mel images).",
+    "audio_image_ssim": "Likeness of structure in the pictures of the sound.",
+    "video_class_accuracy": "How often the classifier sees the class that was asked for. The floor is guessing.",
+    "audio_class_accuracy": "How often the classifier hears the class that was asked for. The floor is guessing.",
+    "event_recall": "Share of the events seen (a landing, a flash) that are heard at the same time. "
+                    "The floor pairs each picture with another clip's sound.",
+    "event_precision": "Share of the sounds heard that have their event in the picture at the same time.",
+    "seen_event": "How well the event detector finds the true events in real pictures; what it misses here it misses in samples too.",
+    "heard_event": "How well the sound detector finds the true events in real sound.",
+}
+TASKS = {
+    "svg": ("Picture and sound together",
+            "Both are generated from noise for a class. The real clip beside each is of the same class, not its original."),
+    "a2v": ("Picture for a given sound", "The sound of the real clip is given; the picture is generated."),
+    "v2a": ("Sound for a given picture", "The picture of the real clip is given; the sound is generated."),
+    "reconstruction": ("Reconstruction", "The real clip through the autoencoder and back: the best that any sample can look and sound."),
+    "real": ("Real held-out clips", "The same measures on clips that nothing was trained on: what the measures themselves are worth."),
+}
+
+
+def meaning(name: str) -> str:
+    """The sentence of a figure, empty for an unknown one."""
+    fitting = [key for key in MEANINGS if name.startswith(key)]
+    return MEANINGS[max(fitting, key=len)] if fitting else ""

@@ -1,0 +1,89 @@
+"""The files that the page shows: real windows as mp4 with sound, samples copied, mel images coloured."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from pipeline.contracts.audio_image_shards import gray_array, read_audio_images
+from pipeline.contracts.decoded import read_decoded
+from pipeline.contracts.outputs import atomic_path
+from pipeline.contracts.samples import read_lossless
+from pipeline.contracts.windows import window_key, window_waveform
+from pipeline.errors import DataError
+from pipeline.params import AudioParams, ClipParams
+from stages.sample.mux import display_scale, write_mp4
+
+MEL_COLOURS = {0: (8, 8, 30), 64: (70, 20, 110), 128: (180, 50, 110), 192: (250, 140, 90), 255: (255, 250, 210)}
+"""Gray level -> colour, rising in lightness so that it also reads without colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One video on the page, with the picture of its sound."""
+
+    name: str
+    class_name: str
+    mp4: str
+    """Relative to the page."""
+    mel: str
+
+
+class Media:
+    """Writes into `folder`/media what is asked for, each file once."""
+
+    def __init__(self, folder: Path, clip: ClipParams, audio: AudioParams, *, decode: Path, audio_images: Path, sample: Path) -> None:
+        self.folder, self.clip, self.audio, self.sample = folder, clip, audio, sample
+        self.clips, self.images = read_decoded(decode, "test"), read_audio_images(audio_images, "test")
+        self._clip_index = {key: i for i, key in enumerate(self.clips.keys)}
+        self._image_index = {key: i for i, key in enumerate(self.images.keys)}
+        self._of_class: dict[int, list[tuple[str, int]]] = {}
+        known: set[str] = set()
+        for image in read_audio_images(audio_images, "test"):
+            meta = image["meta"]
+            if meta["clip_id"] not in known and meta["clip_id"] in self._clip_index:
+                known.add(meta["clip_id"])
+                self._of_class.setdefault(int(meta["class_id"]), []).append((meta["clip_id"], int(meta["start_frame"])))
+        (folder / "media").mkdir(exist_ok=True)
+
+    def real(self, clip_id: str, start_frame: int) -> Shown:
+        """A held-out window."""
+        key = window_key(clip_id, start_frame)
+        if clip_id not in self._clip_index or key not in self._image_index:
+            raise DataError(f"{self.sample} was conditioned on window {key}, which {self.clips.folder} or {self.images.folder} does not "
+                            "hold; run: dvc repro sample")
+        decoded = self.clips[self._clip_index[clip_id]]
+        shown = Shown(key, str(decoded["meta"]["class_name"]), f"media/real-{key}.mp4", f"media/real-{key}.png")
+        if not (self.folder / shown.mp4).exists():
+            frames = decoded["frames"][start_frame:start_frame + self.clip.num_frames]
+            sound = window_waveform(decoded["waveform"], start_frame, self.clip, self.audio)
+            write_mp4(self.folder / shown.mp4, frames, self.clip.fps, sound, self.audio.sample_rate_hz, scale=display_scale(frames))
+            write_mel(self.folder / shown.mel, gray_array(self.images[self._image_index[key]]["gray"]))
+        return shown
+
+    def generated(self, row: pd.Series) -> Shown:
+        """A row of samples.parquet."""
+        name = str(row["sample_id"])
+        shown = Shown(name, str(row["class_name"]), f"media/{name}.mp4", f"media/{name}.png")
+        source = self.sample / str(row["mp4"])
+        if not source.is_file():
+            raise DataError(f"{source} is missing though samples.parquet names it; run: dvc repro sample --force")
+        shutil.copyfile(source, self.folder / shown.mp4)
+        write_mel(self.folder / shown.mel, read_lossless(self.sample / str(row["lossless"]))[2])
+        return shown
+
+    def window_of_class(self, class_id: int, place: int) -> tuple[str, int] | None:
+        """(clip_id, first frame) of a held-out window of a class: the first of its `place`-th clip, counted round."""
+        windows = self._of_class.get(class_id, [])
+        return windows[place % len(windows)] if windows else None
+
+
+def write_mel(path: Path, gray: np.ndarray) -> None:
+    """A gray mel image uint8 [n_mels, columns] as a coloured PNG, three times larger, low pitch below."""
+    table = np.stack([np.interp(np.arange(256), list(MEL_COLOURS), channel) for channel in zip(*MEL_COLOURS.values(), strict=True)], axis=1)
+    image = Image.fromarray(table.round().astype(np.uint8)[gray])
+    with atomic_path(path) as temporary:
+        image.resize((image.width * 3, image.height * 3), Image.Resampling.NEAREST).save(temporary, format="PNG")

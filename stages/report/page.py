@@ -1,0 +1,200 @@
+"""The page as text: pure functions from tables to HTML. Every text that comes from data goes through `text`."""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from stages.report.curves import Curve, curve_figure
+from stages.report.glossary import TASKS, meaning
+from stages.report.media import Shown
+from stages.report.style import CSS
+
+TASK_ORDER = ("svg", "a2v", "v2a", "reconstruction", "real")
+
+HEADLINES = (("svg", "fvd_local", "fvd_local of svg"), ("svg", "fad_local", "fad_local of svg"),
+             ("svg", "event_recall", "of seen events heard, svg"), ("reconstruction", "event_recall", "the same, reconstructed"),
+             ("reconstruction", "psnr_db", "dB PSNR of reconstructed frames"))
+"""Task, figure, and what the tile says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A real clip beside what was made of it, or beside a sample of its class."""
+
+    real: Shown | None
+    sample: Shown
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All that the page says."""
+
+    classes: Sequence[tuple[str, int, int]]
+    """(class, training clips, held-out clips)."""
+    clip_sec: float
+    """Length of all clips together, seconds."""
+    rejected: Mapping[str, int]
+    """Reason -> files."""
+    num_samples: int
+    pairs: Mapping[str, Sequence[Pair]]
+    """By task."""
+    metrics: Sequence[Mapping[str, str]]
+    """Rows of metrics.csv."""
+    missing: Sequence[Mapping[str, str]]
+    """Rows of not_computed.json."""
+    curves: Mapping[str, Sequence[Curve]]
+    """By what was trained."""
+    params: Mapping[str, str]
+    """By stage, as text."""
+
+
+def text(value: object) -> str:
+    """`value` safe inside HTML text and attributes."""
+    return html.escape(str(value), quote=True)
+
+
+def page(content: Content) -> str:
+    """The whole of index.html."""
+    tasks = [task for task in TASK_ORDER if content.pairs.get(task)]
+    sections = [("look", "Look and listen", "".join(_task(task, content.pairs[task]) for task in tasks)),
+                ("metrics", "Figures", _metrics(content.metrics)),
+                ("absent", "What was not computed", _missing(content.missing)),
+                ("data", "The data", _data(content)),
+                ("training", "Training", _training(content.curves)),
+                ("params", "Settings", _params(content.params))]
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title, _ in sections)
+    body = "".join(f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>{inner}</section>'
+                   for name, title, inner in sections)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Samples and figures</title>
+<style>{CSS}</style>
+</head>
+<body>
+<a class="skip" href="#look">To the samples</a>
+<header>
+<h1>Videos with sound: samples and figures</h1>
+<p class="soft">Made by <code>dvc repro</code> from the settings at the end of this page. What it shows lies beside it in <code>media/</code>.</p>
+{_tiles(content)}
+<nav aria-label="On this page"><ul>{links}</ul></nav>
+</header>
+<main>
+{body}
+</main>
+<footer>The same figures for machines: <code>data/evaluate/metrics.json</code> and <code>metrics.csv</code>.</footer>
+</body>
+</html>
+"""
+
+
+def number(value: str) -> str:
+    """A figure for reading: four significant digits."""
+    return f"{float(value):.4g}" if value else ""
+
+
+def _tiles(content: Content) -> str:
+    """A few headline numbers, those that exist."""
+    tiles = [(f"{sum(train + test for _, train, test in content.classes)}", f"clips in {len(content.classes)} classes"),
+             (f"{content.num_samples}", "samples generated or reconstructed")]
+    by_name = {(row["task"], row["name"]): row for row in content.metrics}
+    for task, name, says in HEADLINES:
+        if row := by_name.get((task, name)):
+            floor = f" (floor {number(row['floor'])})" if row["floor"] else ""
+            tiles.append((number(row["value"]), says + floor))
+    return '<ul class="tiles">' + "".join(f"<li><b>{text(value)}</b>{text(says)}</li>" for value, says in tiles) + "</ul>"
+
+
+def _task(task: str, pairs: Sequence[Pair]) -> str:
+    title, says = TASKS[task]
+    cards = "".join(_pair(task, pair) for pair in pairs)
+    return f'<h3>{text(title)} <span class="soft">({text(task)})</span></h3><p>{text(says)}</p><div class="pairs">{cards}</div>'
+
+
+def _pair(task: str, pair: Pair) -> str:
+    real_says = {"svg": "Real, same class", "a2v": "Real, its sound is given", "v2a": "Real, its picture is given"}.get(task, "Original")
+    made_says = {"svg": "Generated", "a2v": "Generated picture", "v2a": "Generated sound"}.get(task, "Reconstruction")
+    real = _video(pair.real, real_says) if pair.real else ""
+    title = text(pair.sample.class_name or "no class asked for")
+    return f'<article class="pair"><h4>{title}</h4>{real}{_video(pair.sample, made_says)}</article>'
+
+
+def _video(shown: Shown, says: str) -> str:
+    label = text(f"{says}, {shown.class_name}, {shown.name}")
+    return (f'<figure><figcaption>{text(says)}<small>{text(shown.name)}</small></figcaption>'
+            f'<video controls preload="metadata" playsinline loop src="{text(quote(shown.mp4))}" aria-label="{label}"></video>'
+            f'<img class="mel" src="{text(quote(shown.mel))}" alt="Sound as a picture, time to the right, pitch upwards: {label}"></figure>')
+
+
+def _metrics(rows: Sequence[Mapping[str, str]]) -> str:
+    if not rows:
+        return "<p>No figure could be computed.</p>"
+    says = ("<p>Read each value beside its floor. For distances the floor is what real clips get in the samples' place, at the same "
+            "counts; for accuracies it is guessing; for events it is each picture beside another clip's sound. "
+            "With few samples a distance is large even for perfect ones: that is why the floor has equal counts.</p>")
+    columns = [("Figure", False), ("Value", True), ("Floor", True), ("What it says", False), ("Measured on", False)]
+    tables = [_table(f"{TASKS[task][0]}", columns, [_metric_cells(row) for row in rows if row["task"] == task], f"({task})")
+              for task in TASK_ORDER if any(row["task"] == task for row in rows)]
+    return says + f'<div class="tables">{"".join(tables)}</div>'
+
+
+def _metric_cells(row: Mapping[str, str]) -> list[str]:
+    counts = f"{row['num_samples']} windows"
+    if row["num_reference"] not in ("", "0"):
+        counts += f" against {row['num_reference']}: {row['reference']}"
+    by = f"<small>{text(row['extractor'])}, weights {text(row['weights'])}: {text(row['input'])}</small>" if row["extractor"] else ""
+    floor = f"{number(row['floor'])}<small>{text(row['floor_kind'])}</small>" if row["floor"] else "none"
+    return [text(row["name"]), number(row["value"]), floor, text(meaning(row["name"])), text(counts) + by]
+
+
+def _missing(rows: Sequence[Mapping[str, str]]) -> str:
+    if not rows:
+        return "<p>Nothing: every figure that this version knows is above.</p>"
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        reasons.setdefault(row["reason"], []).append(f"{row['name']} ({row['task']})")
+    return _table("", [("Figures", False), ("Why, and what to do", False)],
+                  [[text(", ".join(names)), text(reason)] for reason, names in reasons.items()])
+
+
+def _data(content: Content) -> str:
+    classes = _table("Clips of each class", [("Class", False), ("Training", True), ("Held out", True)],
+                     [[text(name), f"{train}", f"{test}"] for name, train, test in content.classes])
+    rejected = "<p>No file was left out.</p>"
+    if content.rejected:
+        rejected = _table("Files left out", [("Reason", False), ("Files", True)],
+                          [[text(reason), f"{count}"] for reason, count in content.rejected.items()],
+                          "each with its detail in data/inventory/rejected.parquet")
+    return f'<p>{content.clip_sec / 60:.1f} minutes of clips.</p><div class="side">{classes}{rejected}</div>'
+
+
+def _table(caption: str, columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str]], note: str = "") -> str:
+    """A table that scrolls by itself on a narrow screen.
+
+    Args:
+        columns: (title, whether it holds numbers).
+        rows: cells as HTML; the first one heads its row.
+        note: said beside the caption.
+    """
+    kinds = [' class="number"' if is_number else "" for _, is_number in columns]
+    head = "".join(f'<th scope="col"{kind}>{text(title)}</th>' for (title, _), kind in zip(columns, kinds, strict=True))
+    cells = [(first, "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))) for first, *rest in rows]
+    lines = "".join(f'<tr><th scope="row">{first}</th>{rest}</tr>' for first, rest in cells)
+    title = f"<caption>{text(caption)} <span>{text(note)}</span></caption>" if caption else ""
+    return (f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption or columns[0][0])}"><table>{title}'
+            f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>")
+
+
+def _training(curves: Mapping[str, Sequence[Curve]]) -> str:
+    trained = {name: found for name, found in curves.items() if found}
+    if not trained:
+        return "<p>Nothing was trained in this run.</p>"
+    return "".join(f'<h3>{text(name)}</h3><div class="curves">{"".join(curve_figure(curve) for curve in found)}</div>'
+                   for name, found in trained.items())
+
+
+def _params(params: Mapping[str, str]) -> str:
+    return "".join(f"<details><summary>{text(stage)}</summary><pre>{text(values)}</pre></details>" for stage, values in params.items())

@@ -1,0 +1,171 @@
+"""The page: whole, self-contained, safe against odd names. `pytest tests/stages/report/test_page.py`"""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.contracts.outputs import stage_output, write_text
+from pipeline.contracts.samples import read_samples, write_samples
+from pipeline.errors import DataError
+from pipeline.params import ReportParams
+from stages.report import run
+from stages.report.curves import Curve, curve_figure, read_curves
+from stages.report.glossary import meaning
+from stages.report.media import write_mel
+from stages.report.run import examples
+
+COLUMNS = ("name", "task", "value", "floor", "floor_kind", "extractor", "weights", "input", "reference", "num_samples", "num_reference")
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, and whether they close in order."""
+
+    VOID = frozenset(("meta", "img", "circle", "polyline", "link", "br"))
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def write_report(finished, num_examples: int = 3, out: str = "report") -> Path:  # type: ignore[no-untyped-def]
+    """The stage on synthetic folders, with an evaluate folder of two figures and one absent one."""
+    root = finished.root
+    for name, curves in (("klvae", "step,lr,generator/loss\n10,0.1,1.5\n20,0.1,0.5\n"), ("autoencoder", None), ("dit", "step,lr\n")):
+        with stage_output(root / name, params={}, inputs={}, code=Path(__file__).parent) as work:
+            if curves:
+                write_text(work.folder / "curves.csv", curves)
+    rows = [dict.fromkeys(COLUMNS, "") | {"name": "fvd_local", "task": "svg", "value": "12.3456", "floor": "3.5", "num_samples": "8",
+                                          "extractor": "local", "num_reference": "12"},
+            dict.fromkeys(COLUMNS, "") | {"name": "psnr_db", "task": "reconstruction", "value": "31.25"}]
+    with stage_output(root / "evaluate", params={"seed": 7}, inputs={}, code=Path(__file__).parent) as work:
+        with (work.folder / "metrics.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        write_text(work.folder / "not_computed.json", json.dumps([{"name": "fvd_i3d", "task": "svg", "reason": "needs <an I3D>"}]))
+    run(clip=finished.clip, audio=finished.audio, report=ReportParams(num_examples=num_examples), inventory=finished.inventory,
+        decode=finished.decode, audio_images=finished.audio_images, klvae=root / "klvae", autoencoder=root / "autoencoder", dit=root / "dit",
+        sample=finished.sample, evaluate=root / "evaluate", out=root / out)
+    return root / out
+
+
+def test_the_page_shows_samples_beside_real_clips_and_every_file_lies_beside_it(finished_run) -> None:  # type: ignore[no-untyped-def]
+    finished = finished_run()
+    folder = write_report(finished)
+    tags = Tags((folder / "index.html").read_text()).found
+    videos = [attributes for tag, attributes in tags if tag == "video"]
+    assert len(videos) == 4 * 3 * 2
+    assert all("controls" in video and video["preload"] == "metadata" and video["aria-label"] for video in videos)
+    assert all(attributes["alt"] for tag, attributes in tags if tag == "img")
+    shown = {unquote(attributes["src"]) for _, attributes in tags if "src" in attributes}
+    assert shown == {f"media/{path.name}" for path in (folder / "media").iterdir()}
+    for task in ("svg", "a2v", "v2a", "reconstruction"):
+        assert f"media/{task}-0000.mp4" in shown
+        assert (folder / f"media/{task}-0000.mp4").read_bytes() == (finished.sample / f"mp4/{task}-0000.mp4").read_bytes()
+
+
+def test_nothing_is_loaded_from_elsewhere(finished_run) -> None:  # type: ignore[no-untyped-def]
+    page = (write_report(finished_run()) / "index.html").read_text()
+    assert not re.search(r"https?:|//cdn|<script|<link|@import|url\(", page)
+
+
+def test_real_clips_play_with_picture_and_sound(finished_run) -> None:  # type: ignore[no-untyped-def]
+    finished = finished_run(tasks=("a2v",))
+    folder = write_report(finished)
+    real = sorted((folder / "media").glob("real-*.mp4"))
+    with av.open(str(real[0])) as container:
+        frames = list(container.decode(video=0))
+        assert len(frames) == finished.clip.num_frames and float(container.streams.video[0].average_rate) == finished.clip.fps
+        assert container.streams.audio[0].rate == finished.audio.sample_rate_hz
+
+
+def test_class_names_cannot_break_out_of_the_page(finished_run) -> None:  # type: ignore[no-untyped-def]
+    name = '<script>alert(1)</script> "雨" & \'co\''
+    folder = write_report(finished_run(class_names=(name, 'x" onerror="y')))
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    tags = Tags(page).found
+    assert not any(tag == "script" or "onerror" in attributes for tag, attributes in tags)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &quot;雨&quot; &amp; &#x27;co&#x27;" in page
+    assert "needs &lt;an I3D&gt;" in page
+
+
+def test_figures_stand_beside_their_floors_and_absences_have_reasons(finished_run) -> None:  # type: ignore[no-untyped-def]
+    page = (write_report(finished_run()) / "index.html").read_text()
+    line = next(line for line in page.split("<tr>") if line.startswith('<th scope="row">fvd_local'))
+    assert "12.35" in line and "3.5" in line and "Not comparable with a published FVD" in line and "8 windows against 12" in line
+    assert "fvd_i3d (svg)" in page and "31.25" in page
+    for reason in ("unreadable", "no_audio"):
+        assert f'<th scope="row">{reason}</th><td class="number">1</td>' in page
+    assert '<th scope="row">across</th><td class="number">4</td><td class="number">4</td>' in page
+
+
+def test_a_second_report_has_the_same_bytes(finished_run) -> None:  # type: ignore[no-untyped-def]
+    finished = finished_run()
+    one, two = write_report(finished, out="a/report"), write_report(finished, out="b/report")
+    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    assert len(files) > 20
+    assert all((one / path).read_bytes() == (two / path).read_bytes() for path in files)
+
+
+def test_examples_take_the_classes_in_turn(finished_run) -> None:  # type: ignore[no-untyped-def]
+    rows = read_samples(finished_run(class_names=("a", "b", "c"), samples_per_task=9, tasks=("svg",)).sample)
+    assert examples(rows, 3)["class_id"].tolist() == [0, 1, 2]
+    assert len(examples(rows, 100)) == 9
+
+
+def test_samples_without_a_class_or_of_unknown_clips(finished_run) -> None:  # type: ignore[no-untyped-def]
+    finished = finished_run(tasks=("svg",))
+    rows = read_samples(finished.sample).to_dict("records")
+    write_samples(finished.sample, [{**row, "class_id": -1, "class_name": ""} for row in rows])
+    assert "no class asked for" in (write_report(finished) / "index.html").read_text()
+    write_samples(finished.sample, [{**row, "condition_clip_id": "gone", "condition_start_frame": 0} for row in rows])
+    with pytest.raises(DataError, match="run: dvc repro sample"):
+        write_report(finished)
+
+
+def test_curves_skip_empty_cells_and_draw_inside_the_chart(tmp_path: Path) -> None:
+    (tmp_path / "curves.csv").write_text("step,lr,a/loss,a/grad_norm,val/x\n1,0.1,5,9,\n2,0.1,nan,9,\n3,0.1,1,9,0.25\n")
+    curves = read_curves(tmp_path / "curves.csv")
+    assert curves == [Curve("a/loss", [(1, 5), (3, 1)]), Curve("val/x", [(3, 0.25)])]
+    drawn = curve_figure(curves[0])
+    assert 'points="6.0,6.0 234.0,104.0"' in drawn and "<b>1</b>" in drawn
+    assert len(curve_figure(Curve("flat", [(float(i), 2.0) for i in range(5000)])).split()) < 400
+    assert read_curves(tmp_path / "absent.csv") == []
+
+
+def test_mel_pictures_keep_low_pitch_below(tmp_path: Path) -> None:
+    gray = np.zeros((4, 10), np.uint8)
+    gray[-1] = 255
+    write_mel(tmp_path / "mel.png", gray)
+    image = np.asarray(Image.open(tmp_path / "mel.png"))
+    assert image.shape == (12, 30, 3) and image[-1].min() > 200 and image[0].max() < 40
+
+
+def test_every_figure_of_the_stage_is_explained() -> None:
+    for name in ("fvd_local", "kvd_local", "fad_local", "fvd_i3d", "kvd_i3d", "rfvd_local", "rkvd_i3d", "rfad_local", "psnr_db", "ssim",
+                 "audio_image_psnr_db", "audio_image_ssim", "video_class_accuracy_local", "audio_class_accuracy_local", "event_recall",
+                 "event_precision", "seen_event_recall", "heard_event_precision"):
+        assert meaning(name), name
+    assert meaning("audio_image_ssim") != meaning("ssim")
