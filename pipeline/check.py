@@ -65,7 +65,8 @@ def check_disk(root: Path) -> str:
     """
     free_gib = shutil.disk_usage(root).free / 2**30
     if free_gib < MIN_FREE_GIB:
-        raise RunError(f"the disk that holds {root.resolve()} has {free_gib:.1f} GiB free, {MIN_FREE_GIB:g} needed; free some, for instance with: dvc gc -w")
+        raise RunError(f"the disk that holds {root.resolve()} has {free_gib:.1f} GiB free, {MIN_FREE_GIB:g} needed; "
+                       "free some, for instance with: dvc gc -w")
     return f"{free_gib:.0f} GiB free"
 
 

@@ -22,6 +22,8 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         sys.exit(f"{chosen.command}: {error}")
     except KeyboardInterrupt:
+        if chosen.command == "reproduce":
+            print("reproduce: stopped; finished stages are kept, go on with: mmldm reproduce", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `mmldm preset show demo | head`
         sys.stderr.close()
@@ -29,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="mmldm", description="From a folder of videos with sound to generated ones. Run in the project's folder.")
+    top = argparse.ArgumentParser(prog="mmldm", description="From a folder of videos with sound to generated ones; run it in the project.")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
@@ -62,7 +64,7 @@ def reproduce(_: argparse.Namespace) -> None:
     graph = load_graph(ROOT)
     stale = stale_stages(ROOT, graph)
     if not stale:
-        say("reproduce", f"nothing to do, all {len(graph.stages)} stages are up to date; see the results with: mmldm look")
+        say("reproduce", f"nothing to do, all {len(graph.stages)} stages are up to date; see: mmldm look")
         return
     started = time.monotonic()
     fresh = [name for name in graph.stages if name not in stale]
@@ -73,7 +75,7 @@ def reproduce(_: argparse.Namespace) -> None:
     from pipeline.flows import reproduce as flow  # imports Prefect, which takes a second and reads its settings
 
     flow.reproduce(ROOT.resolve(), stale, {name: sorted(graph.upstream[name]) for name in stale})
-    say("reproduce", f"done in {human_seconds(time.monotonic() - started)}, {len(stale)} stages brought up to date; see the results with: mmldm look")
+    say("reproduce", f"done in {human_seconds(time.monotonic() - started)}, {len(stale)} stages brought up to date; see: mmldm look")
 
 
 def look(_: argparse.Namespace) -> None:

@@ -38,7 +38,7 @@ def release_dead_locks(root: Path) -> list[int]:
             commands = _holders(path)
             for pid, command in sorted(commands.items()):
                 if _is_living_dvc(pid, path):
-                    raise RunError(f"DVC is already at work here (process {pid}: {_short(command)}); wait until it ends, or stop it: kill {pid}")
+                    raise RunError(f"DVC is already at work here (process {pid}: {_short(command)}); wait for it, or stop it: kill {pid}")
             if commands:
                 write_text(path, "{}")
     except LockError:
@@ -57,7 +57,7 @@ def _holders(path: Path) -> dict[int, str]:
 
 
 def refuse_orphans(root: Path) -> None:
-    """Stop when a stage of an earlier run is still at work: a second one would write the same files.
+    """Stop when a stage is at work that no DVC waits for (its own was killed): a second one would write the same files.
 
     Raises:
         RunError: naming the process.
@@ -71,7 +71,7 @@ def refuse_orphans(root: Path) -> None:
             continue
         module = arguments[arguments.index("-m") + 1]
         if module.startswith("stages."):
-            raise RunError(f"{module} of an earlier run is still at work (process {process.pid}); wait until it ends, or stop it: kill {process.pid}")
+            raise RunError(f"{module} is already at work here (process {process.pid}); wait for it, or stop it: kill {process.pid}")
 
 
 def _is_living_dvc(pid: int, lock_file: Path) -> bool:

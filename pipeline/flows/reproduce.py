@@ -4,11 +4,12 @@ Import it after `pipeline.flows.settings.prepare_prefect`.
 """
 
 from pathlib import Path
+from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.futures import wait
+from prefect.futures import PrefectFuture, wait
 from prefect.states import Completed, Failed
 
 from pipeline.errors import RunError
@@ -35,14 +36,15 @@ def reproduce(root: Path, stages: list[str], upstream: dict[str, list[str]]) -> 
         RunError: a stage failed; names what ran, what failed and what waits.
     """
     with StageProcesses(root) as processes:
-        futures = {}
+        futures: dict[str, PrefectFuture[Any]] = {}
         for stage in stages:
             before = [futures[name] for name in upstream[stage] if name in futures]
-            futures[stage] = run_stage.with_options(name=stage, task_run_name=stage).submit(processes, stage, wait_for=before)
+            named = run_stage.with_options(name=stage, task_run_name=stage)
+            futures[stage] = named.submit(processes, stage, wait_for=before, return_state=False)
         wait(list(futures.values()))
     ran = [stage for stage, future in futures.items() if future.state.is_completed()]
     failed = [stage for stage, future in futures.items() if future.state.is_failed()]
     if failed:
         waiting = [stage for stage in stages if stage not in ran and stage not in failed]
         raise RunError(f"{', '.join(failed)} failed | up to date {', '.join(ran) or 'none'} | "
-                       f"not started {', '.join(waiting) or 'none'} | see the message of the failed stage above, then go on with: mmldm reproduce")
+                       f"not started {', '.join(waiting) or 'none'} | the reason is above; then go on with: mmldm reproduce")

@@ -1,0 +1,71 @@
+"""What stops a run before it begins: pytest tests/pipeline/test_check.py"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline import check
+from pipeline.check import check_disk, check_lock_file, check_project, check_raw
+from pipeline.errors import DataError, RunError
+from pipeline.graph import Graph, Stage
+
+ROOT = Path(__file__).resolve().parents[2]
+GRAPH = Graph({"demo_data": Stage("demo_data", "x", (), (), ("data/demo_data",))}, {"demo_data": frozenset()})
+
+
+def test_a_good_project_is_told_in_three_lines(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    shutil.copy(ROOT / "pipeline/presets/demo.yaml", tmp_path / "params.yaml")
+    said = check_project(tmp_path)
+    assert said[0] == "params.yaml is complete"
+    assert said[1] == "data.raw is data/demo_data/clips, which demo_data writes"
+    assert said[2].endswith("GiB free")
+
+
+def test_class_folders_are_counted(tmp_path: Path) -> None:
+    for name in ("thunder/a.mp4", "rain/b.mkv", ".hidden/c.mp4"):
+        (tmp_path / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw" / name).touch()
+    (tmp_path / "raw/empty").mkdir()
+    assert check_raw(tmp_path, "raw", GRAPH) == "data.raw is raw, 2 class folders"
+    assert check_raw(tmp_path, str(tmp_path / "raw"), GRAPH).endswith("2 class folders")
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.raw is raw, which does not exist; expected a folder <class>/<file>"):
+        check_raw(tmp_path, "raw", GRAPH)
+
+
+def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "raw").touch()
+    with pytest.raises(DataError, match="which is a file"):
+        check_raw(tmp_path, "raw", GRAPH)
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/.DS_Store").touch()
+    with pytest.raises(DataError, match="which is empty; put videos there, in one folder per class"):
+        check_raw(tmp_path, "raw", GRAPH)
+
+
+def test_files_without_class_folders(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "raw" / name).touch()
+    with pytest.raises(DataError, match="has 2 files and no class folder with files; move them"):
+        check_raw(tmp_path, "raw", GRAPH)
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "MIN_FREE_GIB", 1e9)
+    with pytest.raises(RunError, match=r"GiB free, 1e\+09 needed; free some"):
+        check_disk(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["schema: '2.0'\nstages:\n  dit:\n    cmd: [", "<<<<<<< HEAD\nschema: '2.0'\n=======\n", "nonsense"])
+def test_half_a_dvc_lock(tmp_path: Path, content: str) -> None:
+    (tmp_path / "dvc.lock").write_text(content)
+    with pytest.raises(RunError, match=r"git checkout HEAD -- dvc\.lock"):
+        check_lock_file(tmp_path / "dvc.lock")

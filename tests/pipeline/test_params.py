@@ -1,0 +1,108 @@
+"""params.yaml at the door: pytest tests/pipeline/test_params.py"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.errors import ParamsError
+from pipeline.params import load_params, parse_params
+from pipeline.params_reader import to_values
+
+TINY = Path(__file__).resolve().parents[1] / "presets" / "tiny.yaml"
+
+
+def edited(**changes: Any) -> dict[str, Any]:
+    """The tiny preset with values replaced: section__key=value; a value of `...` removes the key."""
+    values = copy.deepcopy(yaml.safe_load(TINY.read_text()))
+    for path, value in changes.items():
+        *sections, key = path.split("__")
+        place = values
+        for section in sections:
+            place = place[section]
+        if value is ...:
+            del place[key]
+        else:
+            place[key] = value
+    return values
+
+
+def test_what_is_read_is_what_was_written() -> None:
+    assert to_values(load_params(TINY)) == yaml.safe_load(TINY.read_text())
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"dit__dept": 3}, 'dit has no key "dept"; did you mean "depth"?'),
+    ({"dti": {}}, 'the file has no key "dti"; did you mean "dit"?'),
+    ({"dit__depth": ...}, "dit.depth is missing, expected a whole number"),
+    ({"klvae__train": ...}, "klvae.train is missing, expected a section of keys"),
+    ({"dit": 3}, "dit is 3, expected a section of keys"),
+])
+def test_unknown_and_missing_keys_are_named(changes: dict[str, Any], said: str) -> None:
+    assert message(edited(**changes)) == f"params.yaml: {said}"
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"dit__depth": 2.5}, "dit.depth is 2.5, expected a whole number"),
+    ({"dit__depth": True}, "dit.depth is true, expected a whole number"),
+    ({"seed": "7"}, 'seed is the text "7", expected a whole number'),
+    ({"audio__f_min_hz": "low"}, 'audio.f_min_hz is the text "low", expected a number'),
+    # 1e-4 without a point is text in YAML 1.1: the trap that everybody meets once.
+    ({"dit__train__learning_rate": "1e-4"},
+     'dit.train.learning_rate is the text "1e-4" (YAML wants 1.0e-4, with a point), expected a number'),
+    ({"inventory__allow_silent": 0}, "inventory.allow_silent is 0, expected true or false"),
+    ({"compute__device": "gpu"}, 'compute.device is the text "gpu", expected one of auto, cpu, cuda'),
+    ({"sample__tasks": "svg"}, 'sample.tasks is the text "svg", expected a list, each one of svg, a2v, v2a'),
+    ({"sample__tasks": ["svg", "t2v"]}, 'sample.tasks[1] is the text "t2v", expected one of svg, a2v, v2a'),
+    ({"data__raw": None}, "data.raw is null, expected text"),
+])
+def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, Any], said: str) -> None:
+    assert message(edited(**changes)) == f"params.yaml: {said}"
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"clip__frame_size_px": 36}, "clip.frame_size_px is 36, expected a multiple of kl_latent.factor (8)"),
+    ({"clip__frame_size_px": 24}, "clip.frame_size_px is 24, expected a multiple of kl_latent.factor x autoencoder.audio_encoder's"),
+    ({"dit__num_heads": 3}, "dit.num_heads is 3, expected a divisor of dit.hidden_size (32)"),
+    ({"autoencoder__audio_encoder__head_dim": 5}, "autoencoder.*_encoder.head_dim is 5, expected a divisor of every width (16 x 1 = 16)"),
+    ({"autoencoder__num_key_frames": 17}, "autoencoder.num_key_frames is 17, expected at most clip.num_frames (16)"),
+    ({"autoencoder__num_target_frames": 17}, "autoencoder.num_target_frames is 17, expected at most clip.num_frames (16)"),
+    ({"klvae__block_channels": [8, 16]}, "kl_latent.factor is 8, expected 2, as klvae.block_channels has 2 entries"),
+    ({"klvae__mode": "pretrained"}, "klvae.pretrained.source is null, expected a hub id or a local folder"),
+    ({"vocoder__kind": "speecht5_hifigan"}, "vocoder.pretrained.source is null, expected a hub id or a local folder"),
+    ({"dit__audio_patch_size": 3}, "dit.audio_patch_size is 3, expected a divisor of the audio latent's side (2)"),
+    ({"dit__prediction": "epsilon"}, "dit.prediction is epsilon, expected v_prediction, as dit.zero_terminal_snr is true"),
+    ({"dit__a2v_share": 0.9, "dit__v2a_share": 0.2}, "dit.a2v_share is 0.9, expected shares of 0 or more that sum to at most 1"),
+    ({"audio__f_max_hz": 9000.0}, "audio.f_max_hz is 9000.0, expected more than audio.f_min_hz (80) and at most half of the sample rate"),
+    ({"clip__max_sec": 1.0}, "clip.max_sec is 1.0, expected at least one window (1.6 s)"),
+    ({"demo_data__clip_sec": 1.0}, "demo_data.clip_sec is 1.0, expected at least one window"),
+    ({"demo_data__kinds": []}, "demo_data.kinds is [], expected at least one kind"),
+    ({"dit__train__steps": 0}, "dit.train.steps is 0, expected 1 or more"),
+    ({"data__raw": "  "}, "data.raw is '  ', expected the path of a folder <class>/<file>"),
+])
+def test_impossible_combinations_name_both_numbers(changes: dict[str, Any], said: str) -> None:
+    assert message(edited(**changes)).startswith(f"params.yaml: {said}")
+
+
+def test_every_message_is_one_line() -> None:
+    assert "\n" not in message(edited(dit__nonsense=1))
+
+
+def test_absent_and_broken_files_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="not found; run from the project's folder"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("dit: [1, 2\nseed: 3\n")
+    with pytest.raises(ParamsError, match=r"is not valid YAML: .*line 2") as caught:
+        load_params(tmp_path / "params.yaml")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "params.yaml").write_text("")
+    with pytest.raises(ParamsError, match="the file is null, expected a section of keys"):
+        load_params(tmp_path / "params.yaml")
+
+
+def message(values: object) -> str:
+    with pytest.raises(ParamsError) as caught:
+        parse_params(values)
+    return str(caught.value)
