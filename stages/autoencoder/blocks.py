@@ -36,9 +36,20 @@ def zero_init(module: Module) -> Module:
     return module
 
 
+def num_groups(*channels: int) -> int:
+    """Groups of normalisation that divide all widths: 32 as in Stable Diffusion, fewer where a group would have under 8 channels.
+
+    A semantic map may be a single place; a group of one channel would then be normalised to nothing at all.
+    """
+    groups = math.gcd(32, *channels)
+    while groups > 1 and min(channels) // groups < 8:
+        groups //= 2
+    return groups
+
+
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Normalisation over at most 32 groups, as many as divide the channels."""
-    return nn.GroupNorm(math.gcd(32, channels), channels)
+    """Group normalisation with `num_groups(channels)`."""
+    return nn.GroupNorm(num_groups(channels), channels)
 
 
 def convolution(in_channels: int, out_channels: int, kernel: tuple[int, ...], stride: int = 1) -> nn.Module:

@@ -5,7 +5,6 @@ feature added to the output of EVERY input block, and so to its skip. diffusers'
 `down_intrablock_additional_residuals` adds one per resolution, `down_block_additional_residuals` to the skips alone.
 """
 
-import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pipeline.errors import WeightsError
 from pipeline.params import SignalDecoderParams
 from pipeline.pretrained import resolve
-from stages.autoencoder.blocks import zero_init
+from stages.autoencoder.blocks import num_groups, zero_init
 from stages.autoencoder.conditions import Conditions, ModalityConditions
 from stages.autoencoder.noise_schedule import NoiseSchedule
 
@@ -140,7 +139,7 @@ def build_unet(params: SignalDecoderParams, kl_channels: int, context_dim: int) 
         in_channels=kl_channels * (2 if params.coarse_channels else 1), out_channels=kl_channels, block_out_channels=params.block_channels,
         down_block_types=down, up_block_types=up, layers_per_block=params.layers_per_block, cross_attention_dim=context_dim,
         attention_head_dim=params.num_heads,  # diffusers' name for the NUMBER of heads of this network
-        norm_num_groups=math.gcd(32, *params.block_channels))
+        norm_num_groups=num_groups(*params.block_channels))
 
 
 def load_pretrained_unet(unet: UNet2DConditionModel, params: SignalDecoderParams) -> None:

@@ -1,0 +1,78 @@
+"""The stage: one posterior per window, of both splits; statistics of the training split alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.contracts.latents import read_latents, read_statistics
+from pipeline.contracts.moments import write_moments
+from pipeline.contracts.outputs import stage_output
+from pipeline.contracts.shards import ShardWriter
+from pipeline.errors import DataError
+from pipeline.params import Params, load_params
+from stages.autoencoder.model import MultiModalAutoencoder, Shapes, save
+from stages.latents import run
+
+ROOT = Path(__file__).parents[3]
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Callable[[Params], tuple[Path, Path]]:
+    """An untrained autoencoder of the tiny preset and four clips of moments, two of them held out."""
+
+    def make(params: Params) -> tuple[Path, Path]:
+        torch.manual_seed(0)
+        with stage_output(tmp_path / "autoencoder", params={}, inputs={}, code=HERE) as work:
+            save(work.folder, MultiModalAutoencoder(params.autoencoder, Shapes(4, 4, 16, ("a", "b"))))
+        random = np.random.default_rng(0)
+        with stage_output(tmp_path / "encode", params={}, inputs={}, code=HERE) as work, ShardWriter(work.folder, 10**8) as writer:
+            for i in range(4):
+                video, audio = (random.standard_normal((n, 8, 4, 4)).astype(np.float16) for n in (20, 2))
+                write_moments(writer, video, audio, {"clip_id": f"{i:016x}_000000", "class_id": i % 2, "class_name": "ab"[i % 2],
+                                                     "split": ("train", "test")[i // 2], "window_starts": [0, 4]})
+        return tmp_path / "autoencoder", tmp_path / "encode"
+
+    return make
+
+
+def cache(params: Params, inputs: tuple[Path, Path], out: Path) -> Path:
+    run(seed=params.seed, clip=params.clip, compute=replace(params.compute, device="cpu"), latents=params.latents,
+        autoencoder=inputs[0], encode=inputs[1], out=out)
+    return out
+
+
+def test_every_window_is_cached_and_statistics_are_of_the_training_windows(inputs: Callable[[Params], tuple[Path, Path]],
+                                                                           tmp_path: Path) -> None:
+    params = load_params(ROOT / "tests/presets/tiny.yaml")
+    out = cache(params, inputs(params), tmp_path / "latents")
+    train, test = read_latents(out, "train"), read_latents(out, "test")
+    assert len(train) == len(test) == 4
+    assert train[1]["meta"] == {"clip_id": f"{0:016x}_000000", "start_frame": 4, "class_id": 0, "split": "train"}
+    assert train[0]["audio"].shape == train[0]["video"].shape == (8, 2, 2) and train[0]["audio"].dtype == np.float16
+    statistics = read_statistics(out)
+    assert statistics.audio_shape == statistics.video_shape == (4, 2, 2) and statistics.class_names == ("a", "b")
+    means = np.stack([sample["audio"][:4] for sample in train]).astype(np.float64).mean(axis=(0, 2, 3))
+    assert np.allclose(statistics.audio_mean, means, atol=1e-4)
+
+
+def test_batches_change_a_window_no_more_than_rounding(inputs: Callable[[Params], tuple[Path, Path]], tmp_path: Path) -> None:
+    params = load_params(ROOT / "tests/presets/tiny.yaml")
+    folders = inputs(params)
+    first = cache(params, folders, tmp_path / "first")
+    other = cache(replace(params, latents=replace(params.latents, batch_size=3)), folders, tmp_path / "second")
+    for a, b in zip(read_latents(first), read_latents(other), strict=True):
+        assert np.allclose(a["video"].astype(np.float32), b["video"].astype(np.float32), atol=0.02)
+    again = cache(params, folders, tmp_path / "first")
+    assert (again / "train-000000.tar").read_bytes() == (first / "train-000000.tar").read_bytes()
+
+
+def test_windows_of_another_length_are_refused(inputs: Callable[[Params], tuple[Path, Path]], tmp_path: Path) -> None:
+    params = load_params(ROOT / "tests/presets/tiny.yaml")
+    folders = inputs(params)
+    with pytest.raises(DataError, match=r"windows of 16 frames, clip.num_frames is 8.*dvc repro autoencoder"):
+        cache(replace(params, clip=replace(params.clip, num_frames=8)), folders, tmp_path / "latents")
