@@ -69,8 +69,9 @@ class ShardWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is not None:
-            for _, stream, _ in self._open.values():
-                stream.close()  # an unfinished shard keeps its temporary name
+            for writer, stream, _ in self._open.values():  # an unfinished shard keeps its temporary name
+                writer.close()
+                stream.close()
             return
         for split in sorted(self._open):
             self._end(split)

@@ -15,8 +15,9 @@ import numpy as np
 
 from stages.inventory.probe import main_streams, rotation_of, tick_sec
 
-TOLERANCE_SEC = 0.0005
-"""A frame due this much later counts as shown: half a tick of a time base of milliseconds, the coarsest usual one."""
+TOLERANCE_SEC = 0.00047
+"""A frame due this much later counts as shown: half a tick of a time base of milliseconds, the coarsest usual one, and no whole number
+of ticks of the NTSC ones, where a frame exactly on the edge would be left to float rounding."""
 SEEK_MARGIN_SEC = 1.0
 """A seek aims this much earlier, so that frames without their references are over before the clip begins."""
 

@@ -27,6 +27,8 @@ class Probe:
     """What was measured in one file. Times in seconds from the first shown frame."""
 
     sha256: str
+    container: str
+    """FFmpeg's name of the file format."""
     frame_times_sec: np.ndarray
     """float64 [n], ascending, first is 0."""
     video_end_sec: float
@@ -127,7 +129,7 @@ def _probe_container(container: InputContainer, digest: str, file_bytes: int) ->
     if found.rotation_deg % 180:
         width, height = height, width
     return Probe(
-        sha256=digest,
+        sha256=digest, container=container.format.name,
         frame_times_sec=frame_times - first,
         video_end_sec=float(frame_times[-1] - first + _last_frame_ticks(found) * seconds_per_tick),
         audio_start_sec=float(places[0] / audio_rate - first),

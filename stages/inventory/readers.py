@@ -1,19 +1,29 @@
 """Which reader is right for a file: decord where it agrees with the measured frames, PyAV everywhere else.
 
 decord 0.6.0 counts frames that an edit list hides (and is off by them after a seek), sees no change of picture size,
-and applies rotation on its own; so it gets the plain files, which are most, and only after its own count and times
-were compared with the decoded ones.
+applies rotation on its own, and in an MPEG transport stream listed right times and returned wrong pictures, all without an error.
+So it gets the plain mp4 and mkv files, which are most, and only after its count, times and first pictures were
+compared with PyAV's.
 """
 
 import importlib.util
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import av
 import numpy as np
 
-from stages.inventory.probe import Probe
+from stages.inventory.probe import Probe, main_streams
+
+if TYPE_CHECKING:
+    import decord
 
 TIME_TOLERANCE_SEC = 0.0015
 """A time base of milliseconds rounds both ends of a frame."""
+COMPARED_PICTURES = 8
+"""More than the frames that a decoder holds back to put them in order."""
+CONTAINERS = ("mov,", "matroska,")
 HAS_DECORD = importlib.util.find_spec("decord") is not None
 
 
@@ -21,6 +31,7 @@ def choose_reader(path: Path, measured: Probe) -> tuple[str, str]:
     """("decord", "") or ("pyav", why)."""
     for is_so, why in (
         (not HAS_DECORD, "decord is not installed"),
+        (not measured.container.startswith(CONTAINERS), "container"),
         (measured.hidden_frames > 0, "edit list"),
         (measured.video_streams > 1, "several video streams"),
         (measured.rotation_deg != 0, "rotation"),
@@ -50,4 +61,14 @@ def _disagreement(path: Path, times_sec: np.ndarray) -> str:
     if len(reader) != len(times_sec):
         return "decord counts other frames"
     listed = reader.get_frame_timestamp(np.arange(len(reader)))[:, 0].astype(np.float64)
-    return "decord times frames otherwise" if np.abs(listed - listed[0] - times_sec).max() > TIME_TOLERANCE_SEC else ""
+    if np.abs(listed - listed[0] - times_sec).max() > TIME_TOLERANCE_SEC:
+        return "decord times frames otherwise"
+    return "" if _same_pictures(path, reader) else "decord shows other pictures"
+
+
+def _same_pictures(path: Path, reader: "decord.VideoReader") -> bool:
+    with av.open(str(path)) as container:
+        video, _ = main_streams(container)
+        video.codec_context.thread_count = 1
+        first = islice(container.decode(video), COMPARED_PICTURES)
+        return all(np.array_equal(frame.to_ndarray(format="rgb24"), reader.next().asnumpy()) for frame in first)

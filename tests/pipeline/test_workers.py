@@ -1,0 +1,39 @@
+"""Order, bounds and crashes of the worker pool: pytest tests/pipeline/test_workers.py"""
+
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from pipeline.workers import map_ordered
+
+CRASH = "__import__('os')._exit(3)"
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_results_come_in_the_order_of_the_items(num_workers: int) -> None:
+    slow_first = ["__import__('time').sleep(0.3) or 0", *[str(i) for i in range(1, 9)]]
+    assert list(map_ordered(eval, slow_first, num_workers=num_workers)) == list(range(9))
+
+
+def test_items_are_drawn_only_as_they_are_needed() -> None:
+    drawn = []
+    items = (drawn.append(i) or str(i) for i in range(100))
+    results = map_ordered(eval, items, num_workers=2)
+    assert next(results) == 0
+    assert len(drawn) <= 4
+    results.close()
+
+
+def test_a_crash_costs_only_the_item_that_crashed() -> None:
+    items = ["1", CRASH, "3", "4", CRASH, "6", "7"]
+    assert list(map_ordered(eval, items, num_workers=2, on_crash=lambda item: f"died: {item[-2]}")) == [1, "died: 3", 3, 4, "died: 3", 6, 7]
+
+
+def test_a_crash_without_an_answer_is_raised() -> None:
+    with pytest.raises(BrokenProcessPool):
+        list(map_ordered(eval, ["1", CRASH], num_workers=2))
+
+
+def test_an_exception_of_the_function_is_raised_here() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(map_ordered(eval, ["1", "1 / 0"], num_workers=2))
