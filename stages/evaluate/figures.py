@@ -83,8 +83,8 @@ class Figures:
 
 
 def six_digits(value: float) -> float:
-    """Rounded to 6 significant digits, so that the last bits of a sum in another order do not show."""
-    return float(f"{value:.6g}") + 0.0  # + 0.0: no "-0.0"
+    """Rounded to 6 significant digits and 9 decimals, so that the last bits of a sum in another order do not show."""
+    return float(f"{round(value, 9):.6g}") + 0.0  # + 0.0: no "-0.0"
 
 
 def metrics_values(figures: Sequence[Figure]) -> dict[str, dict[str, float]]:

@@ -8,7 +8,7 @@ MEANINGS = {
     "fvd_i3d": "Frechet video distance with the I3D network, as the papers report it. It depends on the number of samples.",
     "kvd_i3d": "Kernel video distance with the I3D network, not multiplied by anything.",
     "rfvd": "Distance of reconstructions to their own originals; what the autoencoder loses, before any generation.",
-    "rkvd": "The same by a kernel.",
+    "rkvd": "The same by a kernel; near-perfect pairs come out below zero, as equal points count as evidence.",
     "rfad": "Distance of the reconstructed sound to the original sound.",
     "psnr_db": "How near reconstructed frames are to the originals, in decibels. 20 is rough, 30 is good, 40 is hard to tell apart.",
     "ssim": "Likeness of structure in the frames; 1 is equal.",

@@ -30,6 +30,8 @@ class Shown:
     mp4: str
     """Relative to the page."""
     mel: str
+    poster: str
+    """Its middle frame, seen until it plays."""
 
 
 class Media:
@@ -56,23 +58,26 @@ class Media:
             raise DataError(f"{self.sample} was conditioned on window {key}, which {self.clips.folder} or {self.images.folder} does not "
                             "hold; run: dvc repro sample")
         decoded = self.clips[self._clip_index[clip_id]]
-        shown = Shown(key, str(decoded["meta"]["class_name"]), f"media/real-{key}.mp4", f"media/real-{key}.png")
+        shown = Shown(key, str(decoded["meta"]["class_name"]), *_names(f"real-{key}"))
         if not (self.folder / shown.mp4).exists():
             frames = decoded["frames"][start_frame:start_frame + self.clip.num_frames]
             sound = window_waveform(decoded["waveform"], start_frame, self.clip, self.audio)
             write_mp4(self.folder / shown.mp4, frames, self.clip.fps, sound, self.audio.sample_rate_hz, scale=display_scale(frames))
             write_mel(self.folder / shown.mel, gray_array(self.images[self._image_index[key]]["gray"]))
+            write_poster(self.folder / shown.poster, frames)
         return shown
 
     def generated(self, row: pd.Series) -> Shown:
         """A row of samples.parquet."""
         name = str(row["sample_id"])
-        shown = Shown(name, str(row["class_name"]), f"media/{name}.mp4", f"media/{name}.png")
+        shown = Shown(name, str(row["class_name"]), *_names(name))
         source = self.sample / str(row["mp4"])
         if not source.is_file():
             raise DataError(f"{source} is missing though samples.parquet names it; run: dvc repro sample --force")
         shutil.copyfile(source, self.folder / shown.mp4)
-        write_mel(self.folder / shown.mel, read_lossless(self.sample / str(row["lossless"]))[2])
+        frames, _, gray = read_lossless(self.sample / str(row["lossless"]))
+        write_mel(self.folder / shown.mel, gray)
+        write_poster(self.folder / shown.poster, frames)
         return shown
 
     def window_of_class(self, class_id: int, place: int) -> tuple[str, int] | None:
@@ -85,5 +90,20 @@ def write_mel(path: Path, gray: np.ndarray) -> None:
     """A gray mel image uint8 [n_mels, columns] as a coloured PNG, three times larger, low pitch below."""
     table = np.stack([np.interp(np.arange(256), list(MEL_COLOURS), channel) for channel in zip(*MEL_COLOURS.values(), strict=True)], axis=1)
     image = Image.fromarray(table.round().astype(np.uint8)[gray])
+    _write_png(path, image.resize((image.width * 3, image.height * 3), Image.Resampling.NEAREST))
+
+
+def write_poster(path: Path, frames: np.ndarray) -> None:
+    """The middle frame of uint8 [F, H, W, 3] as a PNG, as large as the video is shown."""
+    scale = display_scale(frames)
+    _write_png(path, Image.fromarray(frames[len(frames) // 2].repeat(scale, axis=0).repeat(scale, axis=1)))
+
+
+def _names(stem: str) -> tuple[str, str, str]:
+    """(mp4, mel, poster) relative to the page."""
+    return f"media/{stem}.mp4", f"media/{stem}-mel.png", f"media/{stem}-frame.png"
+
+
+def _write_png(path: Path, image: Image.Image) -> None:
     with atomic_path(path) as temporary:
-        image.resize((image.width * 3, image.height * 3), Image.Resampling.NEAREST).save(temporary, format="PNG")
+        image.save(temporary, format="PNG")

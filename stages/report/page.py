@@ -78,7 +78,7 @@ def page(content: Content) -> str:
 <a class="skip" href="#look">To the samples</a>
 <header>
 <h1>Videos with sound: samples and figures</h1>
-<p class="soft">Made by <code>dvc repro</code> from the settings at the end of this page. What it shows lies beside it in <code>media/</code>.</p>
+<p class="soft">Made by <code>dvc repro</code> with the settings at the end of this page; its files lie in <code>media/</code>.</p>
 {_tiles(content)}
 <nav aria-label="On this page"><ul>{links}</ul></nav>
 </header>
@@ -123,9 +123,10 @@ def _pair(task: str, pair: Pair) -> str:
 
 
 def _video(shown: Shown, says: str) -> str:
-    label = text(f"{says}, {shown.class_name}, {shown.name}")
-    return (f'<figure><figcaption>{text(says)}<small>{text(shown.name)}</small></figcaption>'
-            f'<video controls preload="metadata" playsinline loop src="{text(quote(shown.mp4))}" aria-label="{label}"></video>'
+    name, label = text(shown.name), text(f"{says}, {shown.class_name}, {shown.name}")
+    return (f'<figure><figcaption>{text(says)}<small title="{name}">{name}</small></figcaption>'
+            f'<video controls loop playsinline preload="metadata" poster="{text(quote(shown.poster))}" src="{text(quote(shown.mp4))}" '
+            f'aria-label="{label}"></video>'
             f'<img class="mel" src="{text(quote(shown.mel))}" alt="Sound as a picture, time to the right, pitch upwards: {label}"></figure>')
 
 
@@ -138,16 +139,19 @@ def _metrics(rows: Sequence[Mapping[str, str]]) -> str:
     columns = [("Figure", False), ("Value", True), ("Floor", True), ("What it says", False), ("Measured on", False)]
     tables = [_table(f"{TASKS[task][0]}", columns, [_metric_cells(row) for row in rows if row["task"] == task], f"({task})")
               for task in TASK_ORDER if any(row["task"] == task for row in rows)]
-    return says + f'<div class="tables">{"".join(tables)}</div>'
+    extractors = sorted({(row["extractor"], row["weights"], row["input"]) for row in rows if row["extractor"]})
+    inputs = _table("What the extractors see", [("Extractor", False), ("Weights", False), ("Input", False)],
+                    [[text(cell) for cell in extractor] for extractor in extractors]) if extractors else ""
+    return says + f'<div class="tables">{"".join(tables)}{inputs}</div>'
 
 
 def _metric_cells(row: Mapping[str, str]) -> list[str]:
     counts = f"{row['num_samples']} windows"
     if row["num_reference"] not in ("", "0"):
         counts += f" against {row['num_reference']}: {row['reference']}"
-    by = f"<small>{text(row['extractor'])}, weights {text(row['weights'])}: {text(row['input'])}</small>" if row["extractor"] else ""
+    by = f"<small>extractor {text(row['extractor'])}, weights {text(row['weights'])}</small>" if row["extractor"] else ""
     floor = f"{number(row['floor'])}<small>{text(row['floor_kind'])}</small>" if row["floor"] else "none"
-    return [text(row["name"]), number(row["value"]), floor, text(meaning(row["name"])), text(counts) + by]
+    return [text(row["name"]).replace("_", "_<wbr>"), number(row["value"]), floor, text(meaning(row["name"])), text(counts) + by]
 
 
 def _missing(rows: Sequence[Mapping[str, str]]) -> str:

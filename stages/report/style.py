@@ -22,14 +22,14 @@ a { color: var(--mark); }
   list-style: none; }
 .tiles li { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; }
 .tiles b { display: block; font-size: 1.5rem; line-height: 1.2; }
-.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: 1rem; }
+.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 28rem), 1fr)); gap: 1rem; }
 .pair { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem; display: grid;
   grid-template-columns: 1fr 1fr; gap: .8rem; margin: 0; }
 .pair h4 { grid-column: 1 / -1; margin: 0; font-size: .95rem; overflow-wrap: anywhere; }
 figure { margin: 0; min-width: 0; }
 figcaption { font-size: .82rem; line-height: 1.35; margin-bottom: .3rem; overflow-wrap: anywhere; }
-figcaption small { display: block; }
-video { width: 100%; aspect-ratio: 1; background: #000; border-radius: .35rem; display: block; }
+figcaption small { display: block; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+video { width: 100%; image-rendering: pixelated; aspect-ratio: 1; background: #000; border-radius: .35rem; display: block; }
 img.mel { width: 100%; height: 4.5rem; object-fit: fill; border-radius: .35rem; margin-top: .4rem; display: block; }
 .scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
@@ -37,10 +37,12 @@ caption { text-align: left; padding: .7rem 1rem 0; font-weight: 600; }
 caption span { font-weight: 400; color: var(--soft); }
 th, td { text-align: left; padding: .5rem 1rem; border-top: 1px solid var(--line); vertical-align: top; }
 thead th { border-top: 0; font-size: .8rem; color: var(--soft); font-weight: 600; }
-tbody th { font-weight: 500; overflow-wrap: anywhere; }
+tbody th { font-weight: 500; overflow-wrap: anywhere; min-width: 9rem; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td small { color: var(--soft); display: block; }
-td:nth-child(4) { min-width: 16rem; }
+td small { color: var(--soft); display: block; white-space: normal; }
+td.number small { min-width: 8rem; }
+td:nth-child(4) { min-width: 17rem; }
+td:nth-child(5) { min-width: 13rem; }
 .tables { display: grid; gap: 1.25rem; }
 .side { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 1.25rem; align-items: start; }
 .curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 13rem), 1fr)); gap: .75rem; margin: .75rem 0 1.5rem; }

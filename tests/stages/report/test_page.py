@@ -28,7 +28,7 @@ COLUMNS = ("name", "task", "value", "floor", "floor_kind", "extractor", "weights
 class Tags(HTMLParser):
     """Every tag with its attributes, and whether they close in order."""
 
-    VOID = frozenset(("meta", "img", "circle", "polyline", "link", "br"))
+    VOID = frozenset(("meta", "img", "wbr", "circle", "polyline", "link", "br"))
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -66,8 +66,8 @@ def write_report(finished, num_examples: int = 3, out: str = "report") -> Path: 
             writer.writerows(rows)
         write_text(work.folder / "not_computed.json", json.dumps([{"name": "fvd_i3d", "task": "svg", "reason": "needs <an I3D>"}]))
     run(clip=finished.clip, audio=finished.audio, report=ReportParams(num_examples=num_examples), inventory=finished.inventory,
-        decode=finished.decode, audio_images=finished.audio_images, klvae=root / "klvae", autoencoder=root / "autoencoder", dit=root / "dit",
-        sample=finished.sample, evaluate=root / "evaluate", out=root / out)
+        decode=finished.decode, audio_images=finished.audio_images, klvae=root / "klvae", autoencoder=root / "autoencoder",
+        dit=root / "dit", sample=finished.sample, evaluate=root / "evaluate", out=root / out)
     return root / out
 
 
@@ -79,7 +79,7 @@ def test_the_page_shows_samples_beside_real_clips_and_every_file_lies_beside_it(
     assert len(videos) == 4 * 3 * 2
     assert all("controls" in video and video["preload"] == "metadata" and video["aria-label"] for video in videos)
     assert all(attributes["alt"] for tag, attributes in tags if tag == "img")
-    shown = {unquote(attributes["src"]) for _, attributes in tags if "src" in attributes}
+    shown = {unquote(attributes[name]) for _, attributes in tags for name in ("src", "poster") if name in attributes}
     assert shown == {f"media/{path.name}" for path in (folder / "media").iterdir()}
     for task in ("svg", "a2v", "v2a", "reconstruction"):
         assert f"media/{task}-0000.mp4" in shown
@@ -113,7 +113,7 @@ def test_class_names_cannot_break_out_of_the_page(finished_run) -> None:  # type
 
 def test_figures_stand_beside_their_floors_and_absences_have_reasons(finished_run) -> None:  # type: ignore[no-untyped-def]
     page = (write_report(finished_run()) / "index.html").read_text()
-    line = next(line for line in page.split("<tr>") if line.startswith('<th scope="row">fvd_local'))
+    line = next(line for line in page.split("<tr>") if line.startswith('<th scope="row">fvd_<wbr>local'))
     assert "12.35" in line and "3.5" in line and "Not comparable with a published FVD" in line and "8 windows against 12" in line
     assert "fvd_i3d (svg)" in page and "31.25" in page
     for reason in ("unreadable", "no_audio"):
