@@ -127,7 +127,7 @@ def _video(shown: Shown, says: str) -> str:
     return (f'<figure><figcaption>{text(says)}<small title="{name}">{name}</small></figcaption>'
             f'<video controls loop playsinline preload="metadata" poster="{text(quote(shown.poster))}" src="{text(quote(shown.mp4))}" '
             f'aria-label="{label}"></video>'
-            f'<img class="mel" src="{text(quote(shown.mel))}" alt="Sound as a picture, time to the right, pitch upwards: {label}"></figure>')
+            f'<img class="mel" src="{text(quote(shown.mel))}" alt="The sound, time to the right, pitch upwards: {label}"></figure>')
 
 
 def _metrics(rows: Sequence[Mapping[str, str]]) -> str:

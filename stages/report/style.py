@@ -48,6 +48,7 @@ td:nth-child(5) { min-width: 13rem; }
 .curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 13rem), 1fr)); gap: .75rem; margin: .75rem 0 1.5rem; }
 .curve { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .6rem .7rem; }
 .curve figcaption { display: flex; justify-content: space-between; gap: .5rem; }
+.curve b { white-space: nowrap; }
 .curve svg { width: 100%; height: auto; display: block; }
 .curve polyline { fill: none; stroke: var(--mark); stroke-width: 1.6; stroke-linejoin: round; }
 .curve circle { fill: var(--mark); }
