@@ -47,6 +47,7 @@ def curve_figure(curve: Curve) -> str:
     name = html.escape(curve.name)
     says = f"{name}: from {values[0]:.4g} at step {first:.0f} to {values[-1]:.4g} at step {last:.0f}"
     dot = f'<circle cx="{place[-1][0]:.1f}" cy="{place[-1][1]:.1f}" r="2.5"/>'
-    return (f'<figure class="curve"><figcaption><span>{name.replace("/", "/<wbr>").replace("_", "_<wbr>")}</span> <b>{values[-1]:.4g}</b></figcaption>'
+    title = name.replace("/", "/<wbr>").replace("_", "_<wbr>")
+    return (f'<figure class="curve"><figcaption><span>{title}</span> <b>{values[-1]:.4g}</b></figcaption>'
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{says}"><polyline points="{line}"/>{dot}</svg>'
             f'<p class="axis"><span>{low:.3g} to {high:.3g}</span><span>step {first:.0f} to {last:.0f}</span></p></figure>')
