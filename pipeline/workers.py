@@ -6,10 +6,12 @@ once however many workers there are, and no thread of the parent is copied.
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -43,7 +45,7 @@ def map_ordered(
     context.set_forkserver_preload(list(preload))
     waiting: deque[tuple[Item, Future[Result]]] = deque()
     source = iter(items)
-    pool = ProcessPoolExecutor(num_workers, mp_context=context)
+    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent)
     try:
         while True:
             while len(waiting) < 2 * num_workers and (following := next(source, waiting)) is not waiting:
@@ -62,7 +64,7 @@ def map_ordered(
                     yield _alone(function, suspect, context, on_crash)
                 waiting.clear()
                 pool.shutdown(wait=False)
-                pool = ProcessPoolExecutor(num_workers, mp_context=context)
+                pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -70,8 +72,20 @@ def map_ordered(
 def _alone(
     function: Callable[[Item], Result], item: Item, context: multiprocessing.context.BaseContext, on_crash: Callable[[Item], Result],
 ) -> Result:
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) as pool:
         try:
             return pool.submit(function, item).result()
         except BrokenProcessPool:
             return on_crash(item)
+
+
+def _end_with_parent() -> None:
+    """In a worker: a parent killed without a word would leave it waiting for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

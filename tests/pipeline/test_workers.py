@@ -1,6 +1,11 @@
 """Order, bounds and crashes of the worker pool: pytest tests/pipeline/test_workers.py"""
 
+import os
+import subprocess
+import sys
+import time
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
@@ -37,3 +42,30 @@ def test_a_crash_without_an_answer_is_raised() -> None:
 def test_an_exception_of_the_function_is_raised_here() -> None:
     with pytest.raises(ZeroDivisionError):
         list(map_ordered(eval, ["1", "1 / 0"], num_workers=2))
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "from pipeline.workers import map_ordered\n"
+        "if __name__ == '__main__':\n"
+        "    for pid in map_ordered(eval, [\"__import__('os').getpid()\", \"__import__('time').sleep(60)\"], num_workers=2):\n"
+        "        print(pid, flush=True)\n")
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(worker)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] == "Z")
