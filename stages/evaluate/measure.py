@@ -26,7 +26,6 @@ from stages.evaluate.windows import Place, RealWindows, SampleWindows, WindowSet
 
 GENERATED: dict[str, tuple[Modality, ...]] = {"svg": ("video", "audio"), "a2v": ("video",), "v2a": ("audio",)}
 """What each task generates; the other modality is its condition and is not measured."""
-REFERENCE = "held-out clips, half of the sources"
 ORIGINALS = "their own originals, held out"
 I3D_NEEDS = ("needs an I3D as TorchScript; set evaluate.i3d.source to a local file, or to the hub id flateon/FVD-I3D-torchscript "
              "with its revision")
@@ -59,6 +58,7 @@ class Measure:
         if i3d is not None:
             self._add_i3d(i3d)
         compared, floor = halves(sources_of(decode, "test", clip), seed)
+        self.compared_with = f"held-out clips of {len(compared)} sources (floor: of {len(floor)} others)"
         self.reference = self._real("test", spread(compared, evaluate.max_windows, clip, seed))
         self.floor = self._real("test", spread(floor, evaluate.max_windows, clip, seed))
         self.real = {extractor: RealFeatures(features_of(extractor, self.reference), features_of(extractor, self.floor))
@@ -74,7 +74,7 @@ class Measure:
         """Distances and class accuracy of the modalities that `task` generates."""
         for extractor in self._seeing(GENERATED[task]):
             features = features_of(extractor, samples)
-            template = self._template(task, extractor, REFERENCE)
+            template = self._template(task, extractor, self.compared_with)
             self.figures.add(task, metric_names(extractor.modality, extractor.name), partial(
                 distance_figures, features, self.real[extractor], template, extractor.modality, self.evaluate.min_samples))
             if isinstance(extractor, LocalExtractor):
