@@ -40,7 +40,8 @@ def test_nothing_to_see_or_no_class_is_absent_with_a_reason(finished_run) -> Non
     run = finished_run(tasks=("svg",))
     still = Window("still", 0, np.full((10, 32, 32, 3), 20, np.uint8), np.zeros(8000, np.int16))
     unasked = dataclasses.replace(still, class_id=-1)
-    for windows, says in (([still, still], "0 are seen and 0 heard in 2 windows"), ([unasked], "asked for a class"), ([], "held-out windows")):
+    for windows, says in (([still, still], "0 are seen and 0 heard in 2 windows"), ([unasked], "asked for a class"),
+                          ([], "held-out windows")):
         with pytest.raises(NotComputable, match=says):
             synchrony_figures(windows, ["lamp"], TEMPLATE, clip=run.clip, audio=run.audio, tolerance_sec=0.1, seed=1)
 
