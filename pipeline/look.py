@@ -1,7 +1,7 @@
 """`mmldm look`: where the results of the last run are, and its figures."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 
 MAX_VIDEOS = 3
@@ -29,18 +29,14 @@ def example_videos(folder: Path) -> list[Path]:
     return [first[task] for task in tasks[:MAX_VIDEOS]]
 
 
-def metrics_table(metrics: object) -> list[str]:
-    """Every figure of a metrics file with its dotted name, in two columns."""
-    rows = list(_flat(metrics, ""))
-    width = max((len(name) for name, _ in rows), default=0)
-    return [f"{name:<{width}}  {value}" for name, value in rows]
-
-
-def _flat(value: object, name: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, float):
-        yield name, f"{value:.4g}"
-    elif isinstance(value, int) and not isinstance(value, bool):
-        yield name, str(value)
+def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The figures of `data/evaluate/metrics.json`, a line each: task, name, value, and the floor beside it where there is one."""
+    rows = [("task", "figure", "value", "floor")]
+    for task, figures in metrics.items():
+        for name, value in figures.items():
+            floor = figures.get(f"{name}_floor")
+            if not name.endswith("_floor"):
+                rows.append((task, name, f"{value:.4g}", "" if floor is None else f"{floor:.4g}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return [f"{task:<{widths[0]}}  {name:<{widths[1]}}  {value:>{widths[2]}}  {floor:>{widths[3]}}".rstrip()
+            for task, name, value, floor in rows]

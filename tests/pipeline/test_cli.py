@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
-from pipeline.look import example_videos, metrics_table, where_to_look
+from pipeline.look import example_videos, where_to_look
 from pipeline.preset import NAMES, preset_text
 
 
@@ -66,13 +66,18 @@ def test_look_names_the_page_one_video_a_task_and_the_figures(tmp_path: Path) ->
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "data/evaluate").mkdir()
-    (tmp_path / "data/evaluate/metrics.json").write_text(json.dumps({"svg": {"fvd_local": 12.345678, "samples": 32}}))
+    (tmp_path / "data/evaluate/metrics.json").write_text(json.dumps(
+        {"svg": {"fvd_local": 12.345678, "event_recall": 0.5, "event_recall_floor": 0.25}}))
     lines = where_to_look(tmp_path)
     assert lines[0] == f"report    {tmp_path / 'data/report/index.html'}"
     assert [Path(line.split()[-1]).name for line in lines[1:4]] == ["svg-0000.mp4", "a2v-0000.mp4", "v2a-0000.mp4"]
-    assert lines[4:] == ["", "svg.fvd_local  12.35", "svg.samples    32"]
+    assert lines[4:] == ["",
+                         "task  figure        value  floor",
+                         "svg   fvd_local     12.35",
+                         "svg   event_recall    0.5   0.25"]
 
 
 def test_look_shows_what_there_is(tmp_path: Path) -> None:
     assert example_videos(tmp_path / "nowhere") == []
-    assert metrics_table({}) == []
+    (tmp_path / "data/sample/mp4").mkdir(parents=True)
+    assert where_to_look(tmp_path) == ["nothing to look at yet; run: make repro"]
