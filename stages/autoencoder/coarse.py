@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from stages.autoencoder.blocks import ResidualBlock, group_norm, self_attention, sinusoidal_embedding
+from stages.autoencoder.blocks import FrameModulation, ResidualBlock, group_norm, self_attention
 
 HEAD_DIM = 32
 
@@ -27,7 +27,7 @@ class CoarseDecoder(nn.Module):
         heads = max(width // HEAD_DIM, 1)
         self.proj_in = nn.Linear(latent_channels, width)
         self.place = nn.Parameter(0.02 * torch.randn(latent_side**2, width))
-        self.time = nn.Sequential(nn.Linear(width // 2 * 2, width), nn.SiLU(), nn.Linear(width, width))
+        self.time = FrameModulation(width)
         self.blocks = nn.ModuleList(TokenBlock(width, heads) for _ in range(depth))
         doublings = round(math.log2(out_side / latent_side))
         self.upsample = nn.ModuleList(Doubling(width if i == 0 else width // 2, width // 2) for i in range(doublings))
@@ -38,8 +38,8 @@ class CoarseDecoder(nn.Module):
     def forward(self, latent: Tensor, positions: Tensor) -> Tensor:
         """z [b, C, h, w] and normalised frame indices [F] -> KL-VAE latents [b, F, c, H, W]."""
         places = self.proj_in(rearrange(latent, "b c h w -> b (h w) c")) + self.place        # (b, hw, d)
-        times = self.time(sinusoidal_embedding(positions, self.place.shape[1] // 2 * 2))     # (F, d)
-        x = rearrange(places[:, None] + times[:, None], "b f n d -> b (f n) d")              # (b, F hw, d)
+        x = self.time(rearrange(places, "b n d -> b d 1 n 1"), positions)                    # (b, d, F, hw, 1)
+        x = rearrange(x, "b d f n 1 -> b (f n) d")                                           # (b, F hw, d)
         for block in self.blocks:
             x = block(x)
         x = rearrange(x, "b (f h w) d -> (b f) d h w", f=len(positions), h=self.side)        # (b F, d, h, w)

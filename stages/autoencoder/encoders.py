@@ -6,11 +6,10 @@ Shapes: b batch, c KL-VAE channels, t frames given, h w the KL-VAE latent's side
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.params import EncoderParams
-from stages.autoencoder.blocks import Attention, Convolution, ResidualBlock, convolution, group_norm, sinusoidal_embedding
+from stages.autoencoder.blocks import Attention, Convolution, FrameModulation, ResidualBlock, convolution, group_norm
 
 FIRST_LOGVAR = -4.0
 """Log-variance of an untrained posterior: at 0 the noise drowns the mean and the first hundreds of steps learn nothing."""
@@ -73,8 +72,7 @@ class VideoEncoder(nn.Module):
         self.content = nn.Parameter(0.02 * torch.randn(kl_channels, side, side))
         widths = [params.base_channels * mult for mult in params.channel_mult]
         self.conv_in = nn.Conv3d(kl_channels, widths[0], (1, 3, 3), padding=(0, 1, 1))
-        # Attention over time does not know the order of its tokens: say where in the window each frame is.
-        self.position = nn.Linear(widths[0] // 2 * 2, widths[0])
+        self.position = FrameModulation(widths[0])
         self.body = nn.Sequential(*_levels(params, widths, kind))
         self.to_moments = _moments(widths[-1], params.latent_channels)
 
@@ -90,8 +88,7 @@ class VideoEncoder(nn.Module):
         """
         content = self.content.expand(len(latents), 1, -1, -1, -1)
         x = self.conv_in(torch.cat([content, latents], dim=1).transpose(1, 2))  # (b, d, 1 + t, h, w)
-        place = self.position(sinusoidal_embedding(positions, self.position.in_features)).T
-        x = x + F.pad(place, (1, 0))[:, :, None, None]                          # the content frame has no place in time
+        x = torch.cat([x[:, :, :1], self.position(x[:, :, 1:], positions)], dim=2)  # the content frame has no place in time
         return self.to_moments(self.body(x)[:, :, 0])                           # (b, 2C, h / f_v, w / f_v)
 
 
