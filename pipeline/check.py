@@ -1,5 +1,6 @@
 """`mmldm check`: what would stop a run before it has begun, each in one line with the next step."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def check_project(root: Path) -> list[str]:
         UserError: the first thing that would stop a run.
     """
     params = load_params(root / "params.yaml")
+    if not (root / ".git").exists():
+        raise RunError("this folder is no git repository (a download without history?), which DVC needs; run: git init")
     check_lock_file(root / "dvc.lock")
     graph = load_graph(root)
     said = ["params.yaml is complete", check_raw(root, params.data.raw, graph), check_disk(root)]
@@ -37,7 +40,7 @@ def check_raw(root: Path, raw: str, graph: Graph) -> str:
     """`data.raw` holds `<class>/<file>`, or is made by a stage of the graph.
 
     Raises:
-        DataError: absent, no folder, empty, or without class folders.
+        DataError: absent, no folder, empty, without class folders, or with a file that DVC, which hashes them all, could not read.
     """
     folder = root / raw  # an absolute path stays one
     for stage in graph.stages.values():
@@ -54,6 +57,10 @@ def check_raw(root: Path, raw: str, graph: Graph) -> str:
         loose = sum(path.is_file() for path in visible)
         raise DataError(f"params.yaml: data.raw is {raw}, which has {loose} files and no class folder with files; "
                         "move them into one folder per class: <class>/<file>")
+    for path in folder.rglob("*"):
+        if not os.access(path, os.R_OK):
+            state = "is a link to nothing" if path.is_symlink() and not path.exists() else "may not be read"
+            raise DataError(f"params.yaml: data.raw is {raw}, in which {path.relative_to(folder)} {state}; mend or remove it")
     return f"data.raw is {raw}, {len(classes)} class folders"
 
 

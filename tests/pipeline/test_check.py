@@ -15,6 +15,7 @@ GRAPH = Graph({"demo_data": Stage("demo_data", "x", (), (), ("data/demo_data",))
 
 
 def test_a_good_project_is_told_in_three_lines(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     shutil.copy(ROOT / "pipeline/presets/demo.yaml", tmp_path / "params.yaml")
     said = check_project(tmp_path)
@@ -56,6 +57,20 @@ def test_files_without_class_folders(tmp_path: Path) -> None:
         (tmp_path / "raw" / name).touch()
     with pytest.raises(DataError, match="has 2 files and no class folder with files; move them"):
         check_raw(tmp_path, "raw", GRAPH)
+
+
+def test_a_file_that_dvc_could_not_hash(tmp_path: Path) -> None:
+    (tmp_path / "raw/rain").mkdir(parents=True)
+    (tmp_path / "raw/rain/a.mp4").touch()
+    (tmp_path / "raw/rain/b.mp4").symlink_to("nowhere.mp4")
+    with pytest.raises(DataError, match=r"in which rain/b\.mp4 is a link to nothing; mend or remove it"):
+        check_raw(tmp_path, "raw", GRAPH)
+
+
+def test_a_folder_without_git(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pipeline/presets/demo.yaml", tmp_path / "params.yaml")
+    with pytest.raises(RunError, match="no git repository"):
+        check_project(tmp_path)
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
