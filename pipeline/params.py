@@ -420,6 +420,8 @@ class AutoencoderParams:
     num_key_frames: int
     video_convolution: Literal["full", "factorised"]
     """3-D residual blocks of the video encoder: 3x3x3 twice, or 1x3x3 then 3x1x1 (a quarter of the cost)."""
+    video_readout: Literal["content_frame", "every_frame"]
+    """z_v is read off the learnable content frame alone (the paper), or off it and every frame (learns motion in minutes)."""
     num_target_frames: int
     """Frames that one training step decodes, i < j < ..."""
     condition_dropout: float

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from stages.autoencoder.blocks import FrameModulation, ResidualBlock, group_norm, self_attention
+from stages.autoencoder.blocks import ResidualBlock, group_norm, self_attention
 
 HEAD_DIM = 32
 
@@ -22,12 +22,16 @@ class CoarseDecoder(nn.Module):
     What happens when is decided where a window is a few dozen tokens, so width is cheap there.
     """
 
-    def __init__(self, width: int, depth: int, latent_channels: int, latent_side: int, out_channels: int, out_side: int) -> None:
+    def __init__(self, width: int, depth: int, num_frames: int, latent_channels: int, latent_side: int, out_channels: int,
+                 out_side: int) -> None:
         super().__init__()
         heads = max(width // HEAD_DIM, 1)
-        self.proj_in = nn.Linear(latent_channels, width)
+        # Each frame reads the latent through weights of its own: motion is then linear in z, as it is in the encoder's readout.
+        # On the demo's clips, where a window's mean frame leaves an error of 0.28, 200 steps came to 0.08; with one projection
+        # and a vector that tells the time, 400 steps came to 0.15.
+        self.proj_in = nn.Linear(latent_channels, num_frames * width)
         self.place = nn.Parameter(0.02 * torch.randn(latent_side**2, width))
-        self.time = FrameModulation(width)
+        self.time = nn.Parameter(0.02 * torch.randn(num_frames, 1, width))
         self.blocks = nn.ModuleList(TokenBlock(width, heads) for _ in range(depth))
         doublings = round(math.log2(out_side / latent_side))
         self.upsample = nn.ModuleList(Doubling(width if i == 0 else width // 2, width // 2) for i in range(doublings))
@@ -35,18 +39,18 @@ class CoarseDecoder(nn.Module):
         self.out = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
         self.side = latent_side
 
-    def forward(self, latent: Tensor, positions: Tensor) -> Tensor:
-        """z [b, C, h, w] and normalised frame indices [F] -> KL-VAE latents [b, F, c, H, W]."""
-        places = self.proj_in(rearrange(latent, "b c h w -> b (h w) c")) + self.place        # (b, hw, d)
-        x = self.time(rearrange(places, "b n d -> b d 1 n 1"), positions)                    # (b, d, F, hw, 1)
-        x = rearrange(x, "b d f n 1 -> b (f n) d")                                           # (b, F hw, d)
+    def forward(self, latent: Tensor) -> Tensor:
+        """z [b, C, h, w] -> KL-VAE latents of every frame [b, F, c, H, W]."""
+        num_frames = len(self.time)
+        x = rearrange(self.proj_in(rearrange(latent, "b c h w -> b (h w) c")), "b n (f d) -> b f n d", f=num_frames)
+        x = rearrange(x + self.time + self.place, "b f n d -> b (f n) d")                    # (b, F hw, d)
         for block in self.blocks:
             x = block(x)
-        x = rearrange(x, "b (f h w) d -> (b f) d h w", f=len(positions), h=self.side)        # (b F, d, h, w)
+        x = rearrange(x, "b (f h w) d -> (b f) d h w", f=num_frames, h=self.side)        # (b F, d, h, w)
         x = x.contiguous()  # as it is it counts as channels-last, in which group norm on the CPU is ten times slower
         for doubling in self.upsample:
             x = doubling(x)
-        return rearrange(self.out(x), "(b f) c h w -> b f c h w", f=len(positions))          # (b, F, c, H, W)
+        return rearrange(self.out(x), "(b f) c h w -> b f c h w", f=num_frames)          # (b, F, c, H, W)
 
 
 class TokenBlock(nn.Module):

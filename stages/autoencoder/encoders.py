@@ -4,12 +4,16 @@ Shapes: b batch, c KL-VAE channels, t frames given, h w the KL-VAE latent's side
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from pipeline.params import EncoderParams
 from stages.autoencoder.blocks import Attention, Convolution, FrameModulation, ResidualBlock, convolution, group_norm
+
+Readout = Literal["content_frame", "every_frame"]
 
 FIRST_LOGVAR = -4.0
 """Log-variance of an untrained posterior: at 0 the noise drowns the mean and the first hundreds of steps learn nothing."""
@@ -67,13 +71,22 @@ class AudioEncoder(nn.Module):
 class VideoEncoder(nn.Module):
     """f_v-fold down-sampling of a window's frames into the place of one learnable content frame."""
 
-    def __init__(self, params: EncoderParams, kl_channels: int, side: int, kind: Convolution) -> None:
+    def __init__(self, params: EncoderParams, kl_channels: int, side: int, kind: Convolution, readout: Readout, num_frames: int) -> None:
+        """Args:
+            kl_channels, side: of the KL-VAE's latent.
+            kind: convolutions over space and time.
+            readout: "content_frame" (the paper), or "every_frame": what all `num_frames` frames hold is added to it.
+            num_frames: frames given.
+        """
         super().__init__()
         self.content = nn.Parameter(0.02 * torch.randn(kl_channels, side, side))
         widths = [params.base_channels * mult for mult in params.channel_mult]
         self.conv_in = nn.Conv3d(kl_channels, widths[0], (1, 3, 3), padding=(0, 1, 1))
         self.position = FrameModulation(widths[0])
         self.body = nn.Sequential(*_levels(params, widths, kind))
+        # The content frame hears of the others through a few averages by attention; which frame did what takes thousands of
+        # steps to come through. A linear readout of all frames learns it in a hundred.
+        self.readout = nn.Linear((1 + num_frames) * widths[-1], widths[-1]) if readout == "every_frame" else None
         self.to_moments = _moments(widths[-1], params.latent_channels)
 
     def forward(self, latents: Tensor, positions: Tensor) -> Tensor:
@@ -84,12 +97,16 @@ class VideoEncoder(nn.Module):
             positions: [t] where in the window each frame is, 0 to 1.
 
         Returns:
-            [b, 2C, h / f_v, w / f_v], read off the content frame's place.
+            [b, 2C, h / f_v, w / f_v], read off the content frame's place (and every frame's, by `readout`).
         """
-        content = self.content.expand(len(latents), 1, -1, -1, -1)
-        x = self.conv_in(torch.cat([content, latents], dim=1).transpose(1, 2))  # (b, d, 1 + t, h, w)
+        first = self.content.expand(len(latents), 1, -1, -1, -1)
+        x = self.conv_in(torch.cat([first, latents], dim=1).transpose(1, 2))  # (b, d, 1 + t, h, w)
         x = torch.cat([x[:, :, :1], self.position(x[:, :, 1:], positions)], dim=2)  # the content frame has no place in time
-        return self.to_moments(self.body(x)[:, :, 0])                           # (b, 2C, h / f_v, w / f_v)
+        x = self.body(x)                                                        # (b, d, 1 + t, h / f_v, w / f_v)
+        content = x[:, :, 0]
+        if self.readout is not None:
+            content = content + self.readout(rearrange(x, "b d t h w -> b h w (t d)")).movedim(-1, 1)
+        return self.to_moments(content)                                         # (b, 2C, h / f_v, w / f_v)
 
 
 def _levels(params: EncoderParams, widths: list[int], kind: Convolution) -> list[nn.Module]:

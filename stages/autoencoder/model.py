@@ -49,13 +49,13 @@ class MultiModalAutoencoder(nn.Module):
         audio, video, decoder = params.audio_encoder, params.video_encoder, params.signal_decoder
         c, side, d = shapes.kl_channels, shapes.kl_side, params.semantic_channels
         self.audio_encoder = AudioEncoder(audio, c, side)
-        self.video_encoder = VideoEncoder(video, c, side, params.video_convolution)
+        self.video_encoder = VideoEncoder(video, c, side, params.video_convolution, params.video_readout, len(self.seen_frames()))
         self.audio_projector = Projector(params.audio_projector, audio.latent_channels, d)
         self.video_projector = Projector(params.video_projector, video.latent_channels, d)
         self.classification_head = ClassificationHead(params.heads, d, len(shapes.class_names)) if params.heads.classification else None
         self.contrastive_head = ContrastiveHead(params.heads, d) if params.heads.contrastive else None
-        self.coarse_audio = self._coarse(audio.latent_channels, audio.factor)
-        self.coarse_video = self._coarse(video.latent_channels, video.factor)
+        self.coarse_audio = self._coarse(1, audio.latent_channels, audio.factor)
+        self.coarse_video = self._coarse(shapes.num_frames, video.latent_channels, video.factor)
         self.signal_decoder = SignalDecoder(decoder, kl_channels=c, context_dim=d, audio_channels=audio.latent_channels,
                                             video_channels=video.latent_channels, num_classes=len(shapes.class_names))
 
@@ -86,8 +86,7 @@ class MultiModalAutoencoder(nn.Module):
         b, f, side = len(z_a), self.shapes.num_frames, self.shapes.kl_side
         if self.coarse_audio is None or self.coarse_video is None:
             return z_a.new_zeros(b, 0, side, side), z_v.new_zeros(b, f, 0, side, side)
-        audio = self.coarse_audio(z_a, torch.zeros(1, device=z_a.device))[:, 0]
-        return audio, self.coarse_video(z_v, frame_positions(f).to(z_v.device))
+        return self.coarse_audio(z_a)[:, 0], self.coarse_video(z_v)
 
     def conditions(self, z_a: Tensor, z_v: Tensor, s_a: Tensor, s_v: Tensor, class_id: Tensor, frames: Tensor,
                    coarse: tuple[Tensor, Tensor]) -> Conditions:
@@ -111,11 +110,12 @@ class MultiModalAutoencoder(nn.Module):
         audio, video = self.signal_decoder.sample(noise, conditions, steps, guidance).split([b, b * f])
         return audio, video.unflatten(0, (b, f))
 
-    def _coarse(self, latent_channels: int, factor: int) -> CoarseDecoder | None:
+    def _coarse(self, num_frames: int, latent_channels: int, factor: int) -> CoarseDecoder | None:
         decoder, side = self.params.signal_decoder, self.shapes.kl_side
         if not decoder.coarse_channels:
             return None
-        return CoarseDecoder(decoder.coarse_channels, decoder.coarse_depth, latent_channels, side // factor, self.shapes.kl_channels, side)
+        return CoarseDecoder(decoder.coarse_channels, decoder.coarse_depth, num_frames, latent_channels, side // factor,
+                             self.shapes.kl_channels, side)
 
 
 def take_frames(video: Tensor, frames: Tensor) -> Tensor:

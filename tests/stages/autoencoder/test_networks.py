@@ -83,8 +83,8 @@ def test_contrastive_vectors_have_length_one_and_tau_stays_positive(params: Para
 
 def test_coarse_decode_gives_every_frame_and_tells_them_apart() -> None:
     torch.manual_seed(0)
-    decoder = CoarseDecoder(width=32, depth=1, latent_channels=4, latent_side=2, out_channels=3, out_side=8)
-    frames = decoder(torch.randn(2, 4, 2, 2), torch.linspace(0, 1, 5))
+    decoder = CoarseDecoder(width=32, depth=1, num_frames=5, latent_channels=4, latent_side=2, out_channels=3, out_side=8)
+    frames = decoder(torch.randn(2, 4, 2, 2))
     assert frames.shape == (2, 5, 3, 8, 8)
     assert not torch.allclose(frames[:, 0], frames[:, 4])
 
