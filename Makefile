@@ -5,9 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# The stages are `python -m stages.<name>`: the environment's Python comes first. No tool phones home (pipeline/quiet.py says
-# the same to those that are started in another way).
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# The stages are `python -m stages.<name>`: inside of it the environment's Python comes first.
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+# No tool phones home (pipeline/quiet.py says the same to those that are started in another way).
 export DVC_NO_ANALYTICS := 1
 export DVC_STUDIO_OFFLINE := 1
 export DO_NOT_TRACK := 1
@@ -28,24 +28,24 @@ help:
 	@echo "make setup      only make .venv and install the locked environment and the project"
 
 repro: setup
-	@mmldm check
-	@dvc repro
-	@mmldm look
+	@$(BIN)/mmldm check
+	@$(IN_VENV) dvc repro
+	@$(BIN)/mmldm look
 
 test: setup
-	@python -m pytest
+	@$(IN_VENV) python -m pytest
 
 test-fast: setup
-	@python -m pytest -m "not slow"
+	@$(IN_VENV) python -m pytest -m "not slow"
 
 lint: setup
-	@ruff check .
-	@mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
 
 # Exact versions with hashes and without addresses, good for every supported Python and platform.
 lock: setup
-	@python -m pip install --quiet --quiet uv
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
+	@$(BIN)/python -m pip install --quiet --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
 		--no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
 	@echo "lock         requirements.lock is new; run the tests, then commit it"
 
@@ -64,8 +64,8 @@ $(STAMP): pyproject.toml requirements.lock
 .PHONY: install
 install:
 	@if ! $(BIN)/python -c '$(SUPPORTED)' 2>/dev/null; then \
-		$(PYTHON) -c '$(SUPPORTED)' 2>/dev/null || { echo "setup: $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo absent), expected" \
-			"Python 3.11 to 3.13; install one and say which: make $(or $(firstword $(MAKECMDGOALS)),repro) PYTHON=python3.12" >&2; exit 1; }; \
+		$(PYTHON) -c '$(SUPPORTED)' 2>/dev/null || { echo "setup: $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo not here)," \
+			"expected Python 3.11 to 3.13; install one and name it: make repro PYTHON=python3.12" >&2; exit 1; }; \
 		echo "setup        making .venv with $$($(PYTHON) --version)"; \
 		$(PYTHON) -m venv --clear .venv >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip .venv; fi
 	@rm -f $(STAMP); started=$$(date +%s); log=.venv/pip.log; \
