@@ -1,15 +1,15 @@
 """`mmldm check`: what would stop a run before it has begun, each in one line with the next step."""
 
-import os
 import shutil
 from pathlib import Path
 
 import yaml
 
 from pipeline.dvc_locks import release_dead_locks
-from pipeline.errors import DataError, RunError
+from pipeline.errors import RunError
 from pipeline.graph import Graph, load_graph
 from pipeline.params import load_params
+from pipeline.raw_folder import require_class_folders
 
 MIN_FREE_GIB = 2.0
 """The demo writes less than half of it; a real data set needs more, and a full disk stops a stage with one line as well."""
@@ -40,28 +40,14 @@ def check_raw(root: Path, raw: str, graph: Graph) -> str:
     """`data.raw` holds `<class>/<file>`, or is made by a stage of the graph.
 
     Raises:
-        DataError: absent, no folder, empty, without class folders, or with a file that DVC, which hashes them all, could not read.
+        DataError: see `pipeline.raw_folder.require_class_folders`.
     """
     folder = root / raw  # an absolute path stays one
     for stage in graph.stages.values():
         if any(folder.resolve().is_relative_to((root / out).resolve()) for out in stage.outs):
             return f"data.raw is {raw}, which {stage.name} writes"
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "does not exist"
-        raise DataError(f"params.yaml: data.raw is {raw}, which {state}; expected a folder <class>/<file>. Correct data.raw in params.yaml")
-    visible = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    classes = [path for path in visible if path.is_dir() and any(child.is_file() for child in path.rglob("*"))]
-    if not visible:
-        raise DataError(f"params.yaml: data.raw is {raw}, which is empty; put videos there, in one folder per class: <class>/<file>")
-    if not classes:
-        loose = sum(path.is_file() for path in visible)
-        raise DataError(f"params.yaml: data.raw is {raw}, which has {loose} files and no class folder with files; "
-                        "move them into one folder per class: <class>/<file>")
-    for path in folder.rglob("*"):
-        if not os.access(path, os.R_OK):
-            state = "is a link to nothing" if path.is_symlink() and not path.exists() else "may not be read"
-            raise DataError(f"params.yaml: data.raw is {raw}, in which {path.relative_to(folder)} {state}; mend or remove it")
-    return f"data.raw is {raw}, {len(classes)} class folders"
+    classes = require_class_folders(folder, demo_clips=Path("data/demo_data/clips"))
+    return f"data.raw is {raw}, {classes} class folder{'s' * (classes != 1)}"
 
 
 def check_disk(root: Path) -> str:

@@ -8,6 +8,7 @@ from pipeline.contracts.outputs import atomic_path, stage_output
 from pipeline.errors import DataError
 from pipeline.params import DataParams, DemoDataParams
 from pipeline.progress import Progress, say
+from pipeline.raw_folder import require_class_folders
 from pipeline.seeds import derive_seed
 from stages.demo_data.mp4 import write_mp4
 from stages.demo_data.picture import draw_frames
@@ -79,19 +80,7 @@ def check_own_data(raw: Path, out: Path) -> None:
     Raises:
         DataError: it does not, or lies where this stage would delete it.
     """
-    way_out = f"set data.raw in params.yaml to your folder of <class>/<file>, or to {out / CLIPS} for the demo set"
-    if not raw.exists():
-        raise DataError(f"data.raw is {raw}, which does not exist; {way_out}")
-    if not raw.is_dir():
-        raise DataError(f"data.raw is {raw}, which is a file, expected a folder; {way_out}")
     if raw.resolve().is_relative_to(out.resolve()):
-        raise DataError(f"data.raw is {raw}, inside {out}, which this stage replaces as a whole; move the videos elsewhere, or {way_out}")
-    entries = sorted(entry for entry in raw.iterdir() if not entry.name.startswith("."))
-    classes = [entry for entry in entries if entry.is_dir()]
-    inside = raw / "<class>"
-    if not entries:
-        raise DataError(f"data.raw is {raw}, which is empty; put videos into {inside}, or {way_out}")
-    if not classes:
-        raise DataError(f"data.raw is {raw}, which has {len(entries)} files but no class folders; move them into {inside}, or {way_out}")
-    if not any(path.is_file() and not path.name.startswith(".") for folder in classes for path in folder.rglob("*")):
-        raise DataError(f"data.raw is {raw}, whose {len(classes)} class folders hold no file; put videos into them, or {way_out}")
+        raise DataError(f"data.raw is {raw}, inside {out}, which this stage replaces as a whole; "
+                        "move the videos elsewhere and set data.raw in params.yaml to their folder")
+    require_class_folders(raw, demo_clips=out / CLIPS)

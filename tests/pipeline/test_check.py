@@ -34,7 +34,7 @@ def test_class_folders_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data\.raw is raw, which does not exist; expected a folder <class>/<file>"):
+    with pytest.raises(DataError, match=r"data\.raw is .*raw, which does not exist; set data\.raw in params\.yaml to your folder"):
         check_raw(tmp_path, "raw", GRAPH)
 
 
@@ -47,7 +47,7 @@ def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
 def test_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/.DS_Store").touch()
-    with pytest.raises(DataError, match="which is empty; put videos there, in one folder per class"):
+    with pytest.raises(DataError, match=r"which is empty; put videos into .*<class>"):
         check_raw(tmp_path, "raw", GRAPH)
 
 
@@ -55,7 +55,7 @@ def test_files_without_class_folders(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / "raw" / name).touch()
-    with pytest.raises(DataError, match="has 2 files and no class folder with files; move them"):
+    with pytest.raises(DataError, match="has 2 files but no class folders; move them into"):
         check_raw(tmp_path, "raw", GRAPH)
 
 

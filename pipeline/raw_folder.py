@@ -1,0 +1,41 @@
+"""The user's folder of videos, `<class>/<file>`: what `mmldm check` and the first stage ask of it."""
+
+import os
+from pathlib import Path
+
+from pipeline.errors import DataError
+
+
+def require_class_folders(raw: Path, demo_clips: Path) -> int:
+    """Make sure that `data.raw` holds at least one `<class>/<file>`, and no file that DVC, which hashes them all, could not read.
+
+    Args:
+        raw: the folder.
+        demo_clips: what to set data.raw to for the demo set, for the error text.
+
+    Returns:
+        The number of class folders that hold files.
+
+    Raises:
+        DataError: it does not; in one line with the next step.
+    """
+    way_out = f"set data.raw in params.yaml to your folder of <class>/<file>, or to {demo_clips} for the demo set"
+    if not raw.exists():
+        raise DataError(f"data.raw is {raw}, which does not exist; {way_out}")
+    if not raw.is_dir():
+        raise DataError(f"data.raw is {raw}, which is a file, expected a folder; {way_out}")
+    entries = sorted(entry for entry in raw.iterdir() if not entry.name.startswith("."))
+    folders = [entry for entry in entries if entry.is_dir()]
+    inside = raw / "<class>"
+    if not entries:
+        raise DataError(f"data.raw is {raw}, which is empty; put videos into {inside}, or {way_out}")
+    if not folders:
+        raise DataError(f"data.raw is {raw}, which has {len(entries)} files but no class folders; move them into {inside}, or {way_out}")
+    classes = [folder for folder in folders if any(path.is_file() and not path.name.startswith(".") for path in folder.rglob("*"))]
+    if not classes:
+        raise DataError(f"data.raw is {raw}, whose {len(folders)} class folders hold no file; put videos into them, or {way_out}")
+    for path in raw.rglob("*"):
+        if not os.access(path, os.R_OK):
+            state = "is a link to nothing" if path.is_symlink() and not path.exists() else "may not be read"
+            raise DataError(f"data.raw is {raw}, in which {path.relative_to(raw)} {state}; mend or remove it, or {way_out}")
+    return len(classes)
