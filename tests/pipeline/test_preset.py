@@ -50,6 +50,23 @@ def test_paper_presets_have_the_papers_shapes_and_pinned_weights(name: str) -> N
         assert part.sha256 is not None and len(part.sha256) == 64
 
 
+def test_the_papers_networks_can_be_built_and_take_the_pretrained_weights() -> None:
+    import torch
+
+    from stages.autoencoder.model import MultiModalAutoencoder, Shapes
+    from stages.dit.model import JointDiT
+
+    params = preset_params("landscape")
+    with torch.device("meta"):  # shapes only, no memory
+        shapes = Shapes(kl_channels=4, kl_side=32, num_frames=16, class_names=tuple("012345678"))
+        autoencoder = MultiModalAutoencoder(params.autoencoder, shapes)
+        dit = JointDiT(params.dit, (16, 8, 8), (16, 16, 16), num_classes=9)
+    millions = {name: sum(p.numel() for p in network.parameters()) / 1e6 for name, network in (
+        ("unet", autoencoder.signal_decoder.unet), ("dit", dit))}
+    assert millions["unet"] == pytest.approx(859.52, abs=0.01), "Stable Diffusion 1.5's"
+    assert millions["dit"] == pytest.approx(674, rel=0.01), "the published settings'"
+
+
 def test_use_keeps_the_users_data_path_and_the_presets_comments(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     raw = "/videos/my: strange #folder"
