@@ -45,8 +45,8 @@ lint: setup
 # Exact versions with hashes and without addresses, good for every supported Python and platform.
 lock: setup
 	@$(BIN)/python -m pip install --quiet --quiet uv
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev \
-		--no-header --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev --no-header \
+		pyproject.toml -o requirements.lock
 	@echo "lock         requirements.lock is new; run the tests, then commit it"
 
 setup: $(STAMP)
