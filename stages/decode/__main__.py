@@ -9,7 +9,7 @@ from stages.decode import run
 
 def main(params: Params) -> Summary:
     return run(
-        clip=params.clip, audio=params.audio, decode=params.decode,
+        clip=params.clip, sample_rate_hz=params.audio.sample_rate_hz, decode=params.decode,
         source=Path(params.data.raw), inventory=Path("data/inventory"), out=Path("data/decode"),
     )
 

@@ -9,7 +9,7 @@ from pipeline.contracts.decoded import write_decoded
 from pipeline.contracts.outputs import require_whole, stage_output
 from pipeline.contracts.shards import ShardWriter
 from pipeline.errors import DataError
-from pipeline.params import AudioParams, ClipParams, DecodeParams
+from pipeline.params import ClipParams, DecodeParams
 from pipeline.progress import Progress, say
 from pipeline.workers import core_count, map_ordered
 from stages.decode.tasks import ClipTask, clip_tasks
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from stages.decode.clip_reader import DecodedClip
 
 
-def run(*, clip: ClipParams, audio: AudioParams, decode: DecodeParams, source: Path, inventory: Path, out: Path) -> dict[str, object]:
+def run(*, clip: ClipParams, sample_rate_hz: int, decode: DecodeParams, source: Path, inventory: Path, out: Path) -> dict[str, object]:
     """Decode every clip of the inventory into shards.
 
     Args:
-        audio: only `sample_rate_hz` is used.
+        sample_rate_hz: of the written waveforms.
         source: the folder `<class>/<file>` (`data.raw`).
         inventory: the inventory's output folder.
         out: the stage's output folder; whole shards of a killed run are kept.
@@ -33,14 +33,14 @@ def run(*, clip: ClipParams, audio: AudioParams, decode: DecodeParams, source: P
     if decode.reader == "decord" and importlib.util.find_spec("decord") is None:
         raise DataError('decode.reader is "decord", which is not installed (it has no build for this machine); set decode.reader to auto')
     clips = read_clips(require_whole(inventory))
-    say("decode", f"{len(clips)} clips of {source} -> {out}, {clip.frame_size_px} px, {clip.fps} fps, {audio.sample_rate_hz} Hz, "
+    say("decode", f"{len(clips)} clips of {source} -> {out}, {clip.frame_size_px} px, {clip.fps} fps, {sample_rate_hz} Hz, "
                   f"{decode.num_workers or core_count()} workers")
     # The number of workers changes no byte, so it is no part of what the output is known by.
-    known_by = {"clip": clip, "sample_rate_hz": audio.sample_rate_hz, "reader": decode.reader, "shard_bytes": decode.shard_bytes}
+    known_by = {"clip": clip, "sample_rate_hz": sample_rate_hz, "reader": decode.reader, "shard_bytes": decode.shard_bytes}
     scaled = 0
     with stage_output(out, params=known_by, inputs={"inventory": inventory / "clips.parquet"}, code=Path(__file__).parent) as work:
         with ShardWriter(work.folder, decode.shard_bytes, keep_whole=True) as writer:
-            tasks = list(clip_tasks(clips[~clips["clip_id"].isin(writer.kept)], clip, audio.sample_rate_hz, decode.reader, source))
+            tasks = list(clip_tasks(clips[~clips["clip_id"].isin(writer.kept)], clip, sample_rate_hz, decode.reader, source))
             progress = Progress("decode", len(tasks), "clips")
             for decoded in map_ordered(_read_clip, tasks, num_workers=decode.num_workers, preload=["stages.decode.clip_reader"]):
                 write_decoded(writer, decoded.frames, decoded.waveform, decoded.meta)

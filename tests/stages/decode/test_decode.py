@@ -30,7 +30,8 @@ def data(tmp_path_factory: pytest.TempPathFactory, make_clip: MakeClip) -> Path:
 
 
 def decode_to(out: Path, data: Path, *, num_workers: int = 1, reader: str = "auto") -> dict[str, object]:
-    return run(clip=CLIP, audio=AUDIO, decode=DecodeParams(reader=reader, num_workers=num_workers, shard_bytes=1_000_000),  # type: ignore[arg-type]
+    params = DecodeParams(reader=reader, num_workers=num_workers, shard_bytes=1_000_000)  # type: ignore[arg-type]
+    return run(clip=CLIP, sample_rate_hz=AUDIO.sample_rate_hz, decode=params,
                source=data / "raw", inventory=data / "inventory", out=out)
 
 
@@ -91,5 +92,5 @@ def test_changed_source_is_noticed(data: Path, tmp_path: Path) -> None:
 
 def test_inventory_must_be_whole(tmp_path: Path, data: Path) -> None:
     with pytest.raises(DataError, match="dvc repro inventory"):
-        run(clip=CLIP, audio=AUDIO, decode=DecodeParams(reader="auto", num_workers=1, shard_bytes=1_000_000),
+        run(clip=CLIP, sample_rate_hz=AUDIO.sample_rate_hz, decode=DecodeParams(reader="auto", num_workers=1, shard_bytes=1_000_000),
             source=data / "raw", inventory=tmp_path / "inventory", out=tmp_path / "decode")
