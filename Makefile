@@ -28,9 +28,9 @@ help:
 	@echo "make setup      only make .venv and install the locked environment and the project"
 
 repro: setup
-	@$(BIN)/mmldm check
-	@$(IN_VENV) dvc repro
-	@$(BIN)/mmldm look
+	@$(BIN)/python -m pipeline check
+	@$(IN_VENV) python -m dvc repro
+	@$(BIN)/python -m pipeline look
 
 test: setup
 	@$(IN_VENV) python -m pytest

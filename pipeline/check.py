@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from pipeline.dvc_locks import release_dead_locks
-from pipeline.errors import RunError
+from pipeline.errors import DataError, RunError
 from pipeline.graph import Graph, load_graph
 from pipeline.params import load_params
 from pipeline.raw_folder import require_class_folders
@@ -28,12 +28,23 @@ def check_project(root: Path) -> list[str]:
     if not (root / ".git").exists():
         raise RunError("this folder is no git repository (a download without history?), which DVC needs; run: git init")
     check_lock_file(root / "dvc.lock")
+    check_not_outputs(root, params.data.raw)
     graph = load_graph(root)
     said = ["params.yaml is complete", check_raw(root, params.data.raw, graph), check_disk(root)]
     dead = release_dead_locks(root)
     if dead:
         said.append("removed a lock that a killed run had left; its stages go on where they stopped")
     return said
+
+
+def check_not_outputs(root: Path, raw: str) -> None:
+    """`data.raw` is not the folder that holds the stages' outputs.
+
+    Raises:
+        DataError: it is; the graph would be a circle.
+    """
+    if (root / "data").resolve().is_relative_to((root / raw).resolve()):
+        raise DataError(f"data.raw is {raw}, which holds the stages' outputs too; move your videos to data/raw and name that")
 
 
 def check_raw(root: Path, raw: str, graph: Graph) -> str:
@@ -76,7 +87,8 @@ def check_lock_file(path: Path) -> None:
     except yaml.YAMLError:
         whole = False
     if not whole:
-        raise RunError("dvc.lock is cut off or holds marks of a merge; restore it: git checkout HEAD -- dvc.lock")
+        raise RunError("dvc.lock is cut off or holds marks of a merge; restore it: git checkout HEAD -- dvc.lock "
+                       "(where git has none: rm dvc.lock)")
 
 
 _FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

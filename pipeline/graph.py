@@ -98,7 +98,7 @@ def _feeds(producer: Stage, consumer: Stage) -> bool:
 
 
 def _overlap(a: str, b: str) -> bool:
-    parts_a, parts_b = Path(os.path.normpath(a)).parts, Path(os.path.normpath(b)).parts
+    parts_a, parts_b = Path(os.path.abspath(a)).parts, Path(os.path.abspath(b)).parts
     shared = min(len(parts_a), len(parts_b))
     return parts_a[:shared] == parts_b[:shared]
 

@@ -28,6 +28,7 @@ class DataParams:
 
     def __post_init__(self) -> None:
         require(bool(self.raw.strip()), "data.raw", repr(self.raw), "the path of a folder <class>/<file>")
+        require(not self.raw.startswith("~"), "data.raw", self.raw, f"a path without ~: {Path(self.raw).expanduser()}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -377,7 +378,11 @@ class SignalDecoderParams:
             "v_prediction or sample, as zero_terminal_snr is true (from pure noise, its noise says nothing of the signal)",
         )
         require(0 <= self.terminal_share <= 1, "autoencoder.signal_decoder.terminal_share", self.terminal_share, "0 to 1")
-        require(self.inference_steps >= 1, "autoencoder.signal_decoder.inference_steps", self.inference_steps, "1 or more")
+        steps = self.inference_steps
+        require(1 <= steps <= 1000, "autoencoder.signal_decoder.inference_steps", steps, "1 to 1000")
+        # diffusers' DDIM walks in strides of 1000 // steps and stops short of the signal where that leaves a rest.
+        require(self.sampler != "ddim" or 1000 % steps == 0, "autoencoder.signal_decoder.inference_steps", steps,
+                "a divisor of 1000 with sampler ddim")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -448,10 +453,10 @@ class AutoencoderParams:
         )
         require(self.num_key_frames >= 1, "autoencoder.num_key_frames", self.num_key_frames, "1 or more")
         require(
-            self.heads.classification or not self.signal_decoder.class_embedding,
+            (self.heads.classification and self.loss.classification > 0) or not self.signal_decoder.class_embedding,
             "autoencoder.signal_decoder.class_embedding",
             "true",
-            "false, as autoencoder.heads.classification is false (its prediction supplies the class when decoding)",
+            "false, as the classification head, whose prediction supplies the class when decoding, is off or has weight 0",
         )
 
 
@@ -613,6 +618,11 @@ class Params:
             self.demo_data.clip_sec,
             f"at least one window, clip.num_frames / clip.fps ({self.clip.window_sec:g} s)",
         )
+        for task, share in (("a2v", self.dit.a2v_share), ("v2a", self.dit.v2a_share)):
+            require(task not in self.sample.tasks or share > 0, f"dit.{task}_share", share, f"more than 0, as sample.tasks has {task}")
+        guided = self.dit.context == "class" and "svg" in self.sample.tasks and self.sample.guidance_scale != 1
+        dropout = self.dit.condition_dropout
+        require(not guided or dropout > 0, "dit.condition_dropout", dropout, "more than 0, as sample.guidance_scale is not 1")
 
 
 def load_params(path: Path) -> Params:

@@ -6,6 +6,8 @@ from pathlib import Path
 from pipeline.errors import WeightsError
 from pipeline.params import PretrainedParams
 
+WEIGHTS = {".safetensors", ".pt", ".pth", ".bin"}
+
 
 def resolve(pretrained: PretrainedParams, entry: str) -> Path:
     """The local folder (or file) of a pretrained part, fetched from the hub when it is not on this machine yet.
@@ -37,9 +39,17 @@ def _from_hub(pretrained: PretrainedParams, entry: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = [f"{pretrained.subfolder}/*"] if pretrained.subfolder else None
+    folder = f"{pretrained.subfolder}/" if pretrained.subfolder else ""
+    wanted = [f"{folder}*.json", f"{folder}*model.safetensors", f"{folder}*.bin", f"{folder}*.pt"]
+    unwanted = ["*.fp16.*", "*non_ema*"]  # other precisions of the same weights
+    try:  # what is here already, without asking the network
+        local = Path(snapshot_download(source, revision=pretrained.revision, allow_patterns=wanted, local_files_only=True))
+        if any(path.suffix in WEIGHTS for path in (local / folder).iterdir()):
+            return local
+    except (LocalEntryNotFoundError, OSError):
+        pass
     try:
-        return Path(snapshot_download(source, revision=pretrained.revision, allow_patterns=patterns))
+        return Path(snapshot_download(source, revision=pretrained.revision, allow_patterns=wanted, ignore_patterns=unwanted))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise WeightsError(
             f"params.yaml: {entry}.source {source} at {pretrained.revision} is not on this machine and could not be fetched "
@@ -47,7 +57,7 @@ def _from_hub(pretrained: PretrainedParams, entry: str) -> Path:
 
 
 def _check_hash(folder: Path, expected: str, entry: str) -> None:
-    files = [folder] if folder.is_file() else sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".pt", ".pth", ".bin"})
+    files = [folder] if folder.is_file() else sorted(p for p in folder.iterdir() if p.suffix in WEIGHTS)
     if not files:
         raise WeightsError(f"params.yaml: {entry} points at {folder}, which holds no weights file (.safetensors, .pt, .pth, .bin)")
     found = []

@@ -5,6 +5,7 @@
 
 import errno
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -33,15 +34,23 @@ def stage_main(name: str, run: Callable[[Params], Summary]) -> None:
         summary = run(params)
     except UserError as error:
         sys.exit(f"{name}: {error}")
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if not disk_is_full(error):
             raise
-        sys.exit(f"{name}: no space left on the disk that holds {error.filename or 'data'}; "
+        sys.exit(f"{name}: no space left on the disk ({getattr(error, 'filename', None) or 'data'}); "
                  "free some and run the same command again, finished work is kept")
     except KeyboardInterrupt:
         sys.exit(130)
     closing = " | ".join(f"{key} {value}" for key, value in summary.items())
     say(name, f"done in {human_seconds(time.monotonic() - started)} | {closing}")
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error means that no space is left: torch and safetensors say it without an errno."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return True
+    written = "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
+    return written and shutil.disk_usage(".").free < 2**24
 
 
 def prepare_torch(params: Params) -> None:

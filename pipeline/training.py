@@ -84,7 +84,7 @@ def train(
     average = copy.deepcopy(phases[0].module).eval().requires_grad_(False) if params.ema_decay else phases[0].module
     modules = [accelerator.prepare(phase.module) for phase in phases]
     optimizers = [accelerator.prepare(optimizer) for optimizer in optimizers]
-    state = _State([accelerator.unwrap_model(m) for m in modules], average, optimizers, work)
+    state = _State([accelerator.unwrap_model(m) for m in modules], average, optimizers, accelerator.scaler, work)
     step = state.load(device) if (work.scratch / CHECKPOINT).is_file() else 0
     count = sum(p.numel() for p in phases[0].module.parameters() if p.requires_grad)
     say(stage, f"{count / 1e6:.2f}M parameters | {params.steps} steps of {params.batch_size * params.grad_accumulation} | "
@@ -93,8 +93,8 @@ def train(
     log = _Log(stage, params.steps, step, work.folder / "train.jsonl")
     while step < params.steps:
         learning_rate = params.learning_rate * lr_factor(step, params)
-        losses: dict[str, Tensor] = {}
         for micro in range(params.grad_accumulation):
+            losses: dict[str, Tensor] = {}
             torch.manual_seed(derive_seed(seed, stage, step, micro, rank))
             batch = {name: value.to(device) for name, value in batch_at(step * params.grad_accumulation + micro).items()}
             last = micro == params.grad_accumulation - 1
@@ -104,19 +104,23 @@ def train(
                 if micro == 0:
                     optimizer.zero_grad(set_to_none=True)
                 found = module(batch)
-                _require_finite(stage, step, phase.name, found, state)
+                _require_finite(stage, step, phase.name, found)
                 accelerator.backward(found["loss"] / params.grad_accumulation)
                 losses.update({f"{phase.name}/{name}": value.detach() for name, value in found.items()})
                 if last:
-                    norm = accelerator.clip_grad_norm_(module.parameters(), params.grad_clip)
-                    losses[f"{phase.name}/grad_norm"] = torch.as_tensor(norm)
+                    # accelerate's own clipping would unscale the other phases' half-made gradients too (fp16)
+                    accelerator.unscale_gradients(optimizer)
+                    norm = nn.utils.clip_grad_norm_(module.parameters(), params.grad_clip)
+                    losses[f"{phase.name}/grad_norm"] = norm
+                    if params.precision != "fp16":  # whose scaler skips such a step by design
+                        _require_finite(stage, step, phase.name, {**found, "grad_norm": norm})
                     for group in optimizer.param_groups:
                         group["lr"] = learning_rate
                     optimizer.step()
+            log.add(losses)
         step += 1
         if params.ema_decay:
             update_average(average, state.modules[0], decay=min(params.ema_decay, (1 + step) / (10 + step)))
-        log.add(losses)
         checkpoint_due = step % params.checkpoint_every == 0 or step == params.steps
         if step % params.log_every == 0 or step == params.steps or checkpoint_due:
             validation = dict(validate(average.eval())) if checkpoint_due and validate else {}
@@ -159,11 +163,14 @@ class _State:
     modules: list[nn.Module]
     average: nn.Module
     optimizers: list[torch.optim.Optimizer]
+    scaler: torch.amp.GradScaler | None
+    """Of fp16 on a GPU."""
     work: Work
 
     def save(self, step: int, log: Path) -> None:
         values = {"step": step, "log_bytes": log.stat().st_size, "average": self.average.state_dict(),
-                  "modules": [m.state_dict() for m in self.modules], "optimizers": [o.state_dict() for o in self.optimizers]}
+                  "modules": [m.state_dict() for m in self.modules], "optimizers": [o.state_dict() for o in self.optimizers],
+                  "scaler": self.scaler.state_dict() if self.scaler else {}}
         with atomic_path(self.work.scratch / CHECKPOINT) as temporary:
             torch.save(values, temporary)
 
@@ -174,6 +181,8 @@ class _State:
         for optimizer, saved in zip(self.optimizers, values["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.average.load_state_dict(values["average"])
+        if self.scaler and values["scaler"]:
+            self.scaler.load_state_dict(values["scaler"])
         log = self.work.folder / "train.jsonl"
         if log.is_file():
             os.truncate(log, values["log_bytes"])  # lines after the checkpoint will be written again
@@ -229,9 +238,9 @@ def _optimizer(module: nn.Module, params: TrainParams) -> torch.optim.Optimizer:
     return torch.optim.AdamW(weights, lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=params.weight_decay, fused=True)
 
 
-def _require_finite(stage: str, step: int, phase: str, losses: Mapping[str, Tensor], state: _State) -> None:
+def _require_finite(stage: str, step: int, phase: str, losses: Mapping[str, Tensor]) -> None:
     if all(bool(torch.isfinite(value).all()) for value in losses.values()):
         return
     shown = ", ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
     raise TrainingError(f"the {phase}'s loss is not finite at step {step} ({shown}); the optimizer has not moved. "
-                        f"Lower {stage}.train.learning_rate or take precision fp32, then run the same command")
+                        f"Lower the learning_rate of {stage} in params.yaml or take precision fp32, then run the same command")

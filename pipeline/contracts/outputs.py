@@ -1,7 +1,8 @@
 """A stage's output folder: written aside, renamed when whole, `_SUCCESS.json` last.
 
-A stage killed at any moment leaves `<out>` as it was and its unfinished work in `.wip/`, where the next run
-with the same signature (params, inputs, code) takes it up; work of another signature is thrown away.
+A stage killed at any moment leaves `<out>` as it was (DVC, which removes it first, leaves none) and its unfinished work in
+`.wip/`, where the next run with the same signature (params, inputs, code, versions) takes it up; work of another signature is
+thrown away.
 """
 
 import contextlib
@@ -42,25 +43,29 @@ def stage_output(out: Path, *, params: Mapping[str, object], inputs: Mapping[str
         out: the output folder; replaced as a whole when the block ends without an error.
         params: the sections that the stage reads, by name (dataclasses or plain values).
         inputs: what it reads, by name: folders of earlier stages (their `_SUCCESS.json` is the identity), files, or a ready hash.
-        code: the stage's package folder; an edit of it gives up unfinished work.
+        code: the stage's package folder; an edit of it, or of anything in pipeline/, gives up unfinished work.
 
     Yields:
         A `Work` whose folder may hold finished pieces of an interrupted run of the same signature.
     """
     effective = {name: to_values(section) for name, section in params.items()}
     hashes = {name: source if isinstance(source, str) else identity(source) for name, source in inputs.items()}
-    signature = _digest(json.dumps([effective, hashes, source_hash(code)], sort_keys=True))[:16]
+    code_hashes = [source_hash(code), source_hash(Path(__file__).parents[1])]
+    signature = _digest(json.dumps([effective, hashes, code_hashes, versions()], sort_keys=True))[:16]
     rooms = out.parent / ".wip" / out.name
     room = rooms / signature
     for other in rooms.iterdir() if rooms.is_dir() else ():
         if other.name != signature:
             shutil.rmtree(other)
     work = Work(folder=room / "out", scratch=room / "scratch", counts={})
+    if room.exists() and not work.folder.exists():
+        shutil.rmtree(room)  # killed just after its output was taken: nothing in it is unfinished
     work.folder.mkdir(parents=True, exist_ok=True)
     work.scratch.mkdir(exist_ok=True)
     yield work
     # No time and no place in it: two reproductions leave the same bytes.
-    record = {"stage": out.name, "counts": work.counts, "params": effective, "inputs": hashes, "versions": versions()}
+    record = {"stage": out.name, "counts": work.counts, "params": effective, "inputs": hashes, "versions": versions(),
+              "content": content_hash(work.folder)}
     write_text(work.folder / SUCCESS, json.dumps(record, indent=1, sort_keys=True) + "\n")
     retired = room / "retired"
     if out.exists():
@@ -115,9 +120,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
     os.replace(temporary, path)
 
 
+def content_hash(folder: Path) -> str:
+    """Hash of every file of an output but its `_SUCCESS.json`: by it a later stage knows its input, whatever code wrote it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SUCCESS)
+    return _digest("".join(f"{path.relative_to(folder).as_posix()}:{_digest_file(path)};" for path in files))
+
+
 def source_hash(code: Path) -> str:
-    """Hash of the Python files of a stage's package."""
-    return _digest("".join(f"{p.name}{_digest_file(p)}" for p in sorted(code.rglob("*.py"))))
+    """Hash of the Python files of a package."""
+    return _digest("".join(f"{p.relative_to(code).as_posix()}{_digest_file(p)}" for p in sorted(code.rglob("*.py"))))
 
 
 def versions() -> dict[str, str]:

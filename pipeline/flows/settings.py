@@ -19,5 +19,7 @@ def prepare_prefect(root: Path, environment: MutableMapping[str, str] = os.envir
     environment.setdefault("PREFECT_HOME", str((root / HOME).resolve()))
     environment.setdefault("PREFECT_SERVER_API_HOST", "127.0.0.1")
     environment.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    for name in ("NO_PROXY", "no_proxy"):  # the embedded server is on this machine: a proxy has no part in it
+        environment[name] = ",".join(part for part in (environment.get(name), "127.0.0.1", "localhost") if part)
     # The stages and the flow say in one line each what Prefect would say in ten, with a traceback.
     environment.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")

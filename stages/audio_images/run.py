@@ -65,8 +65,9 @@ def audio_image(waveform: torch.Tensor, audio: AudioParams, audio_images: AudioI
 class RoundTrip:
     """Measures on a seeded choice of windows what each step of mel -> image -> sound loses.
 
-    `clipped_share`: bins outside [db_floor, db_ceiling]; `*_db`: mean absolute error of the mel in dB over bins above the
-    floor, after 8 bits, after the resize to the frame's size and back, and of the mel of the sound made again.
+    `floored_share`, `clipped_share`: bins under db_floor (silence, mostly) and over db_ceiling. `*_db`: mean absolute error
+    of the mel in dB over the bins above the floor, after 8 bits, after the resize to the frame's size and back, and of the
+    mel of the sound made again.
     """
 
     def __init__(self, seed: int, clip: ClipParams, audio: AudioParams, vocoder: VocoderParams, images: AudioImagesParams,
@@ -93,7 +94,8 @@ class RoundTrip:
             return float(difference.mean()) if heard.any() else 0.0
 
         self.rows.append({
-            "clipped_share": float(((true < floor) | (true > ceiling)).float().mean()),
+            "floored_share": float((true < floor).float().mean()),
+            "clipped_share": float((true > ceiling).float().mean()),
             "quantised_error_db": error(mel_from_gray(gray, floor, ceiling)),
             "resized_error_db": error(mel_from_gray(resized, floor, ceiling)),
             "resynthesised_error_db": error(mel_db(sound, self.audio)),

@@ -33,17 +33,18 @@ def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decod
         place = {key: i for i, key in enumerate(images.keys)}
         progress = Progress("encode", len(clips), "clips")
         num_frames = num_windows = 0
-        with ShardWriter(work.folder, encode.shard_bytes) as writer:
+        with ShardWriter(work.folder, encode.shard_bytes, keep_whole=True) as writer:
             for sample in clips:
                 frames, meta = sample["frames"], sample["meta"]
                 starts = [s for s in window_starts(len(frames), clip) if window_key(sample["key"], s) in place]
                 if not starts:
                     raise DataError(f"clip {sample['key']} ({meta['source_path']}) has no audio image; run: dvc repro audio_images --force")
-                rgb = np.stack([rgb_from_gray(gray_array(images[place[window_key(sample["key"], s)]]["gray"]), clip.frame_size_px)
-                                for s in starts])
-                moments = encode_images(model, torch.from_numpy(np.concatenate([frames, rgb])), encode.batch_size)
-                write_moments(writer, moments[:len(frames)], moments[len(frames):], {
-                    **{name: meta[name] for name in ("clip_id", "class_id", "class_name", "split")}, "window_starts": starts})
+                if sample["key"] not in writer.kept:  # a killed run has not left it in a whole shard
+                    rgb = np.stack([rgb_from_gray(gray_array(images[place[window_key(sample["key"], s)]]["gray"]), clip.frame_size_px)
+                                    for s in starts])
+                    moments = encode_images(model, torch.from_numpy(np.concatenate([frames, rgb])), encode.batch_size)
+                    write_moments(writer, moments[:len(frames)], moments[len(frames):], {
+                        **{name: meta[name] for name in ("clip_id", "class_id", "class_name", "split")}, "window_starts": starts})
                 num_frames, num_windows = num_frames + len(frames), num_windows + len(starts)
                 progress.advance()
         work.counts.update(clips=len(clips), frames=num_frames, windows=num_windows)

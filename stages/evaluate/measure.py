@@ -74,7 +74,8 @@ class Measure:
         """Distances and class accuracy of the modalities that `task` generates."""
         for extractor in self._seeing(GENERATED[task]):
             features = features_of(extractor, samples)
-            template = self._template(task, extractor, self.compared_with)
+            shared = "" if task == "svg" else "; about half of the conditions come from these sources, the floor's do not"
+            template = self._template(task, extractor, self.compared_with + shared)
             self.figures.add(task, metric_names(extractor.modality, extractor.name), partial(
                 distance_figures, features, self.real[extractor], template, extractor.modality, self.evaluate.min_samples))
             if isinstance(extractor, LocalExtractor):

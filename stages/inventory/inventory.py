@@ -92,10 +92,13 @@ def measure(task: Task) -> Source | dict[str, object]:
         begin, end = common_stretch(measured, task.clip)
         if measured.audio_peak < SILENCE_PEAK and not task.allow_silent:
             raise RejectedFile("silent_audio", f"all {measured.audio_end_sec - measured.audio_start_sec:.2f} s of the sound are zero")
+        clips = cut(begin, end, task.clip)
+        if not clips:  # its times, rounded to milliseconds, are a hair too short
+            raise RejectedFile("overlap_too_short", f"{end - begin:.4f} s of both; one window is {task.clip.window_sec:g} s")
     except RejectedFile as rejection:
         return {"source_path": task.path, "reason": rejection.reason, "detail": rejection.detail}
     reader, because = choose_reader(task.source / task.path, measured)
-    return Source(task.path, task.path.split("/")[0], measured, reader, because, cut(begin, end, task.clip))
+    return Source(task.path, task.path.split("/")[0], measured, reader, because, clips)
 
 
 def common_stretch(measured: Probe, clip: ClipParams) -> tuple[float, float]:

@@ -99,9 +99,19 @@ def test_not_a_number_stops_before_the_optimizer_moves(tmp_path) -> None:
             return {"x": torch.zeros(4, 8)}
         return batch_at(step)
 
-    with pytest.raises(TrainingError, match=r"generator's loss is not finite at step 3 .*Lower test.train.learning_rate"):
+    with pytest.raises(TrainingError, match=r"generator's loss is not finite at step 3 .*Lower the learning_rate of test"):
         train("test", PARAMS, [Phase("generator", broken)], batches, seed=3, compute=COMPUTE, work=work)
     assert all(torch.equal(before[k], v) for k, v in broken.state_dict().items())
+
+
+def test_a_gradient_that_is_not_a_number_stops_too(tmp_path) -> None:
+    class Broken(Denoiser):
+        def forward(self, batch):
+            root = (self.net(batch["x"]) * 0).sum().abs().sqrt()  # its value is 0, its slope is not a number
+            return {"loss": root}
+
+    with pytest.raises(TrainingError, match=r"not finite at step 0 .*grad_norm nan"):
+        train("test", PARAMS, [Phase("generator", Broken())], batch_at, seed=3, compute=COMPUTE, work=Work(tmp_path, tmp_path, {}))
 
 
 def test_accumulated_batches_equal_one_large_batch(tmp_path) -> None:

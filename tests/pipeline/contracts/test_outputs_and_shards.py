@@ -52,6 +52,31 @@ def test_work_of_another_input_or_code_is_not_taken_up(tmp_path) -> None:
             assert not (work.folder / "half").exists()
 
 
+def test_work_on_other_bytes_of_an_earlier_stage_is_not_taken_up(tmp_path) -> None:
+    """The earlier stage was run again with the same params and other code: only its bytes tell."""
+    def earlier(text: str) -> None:
+        with stage_output(tmp_path / "data" / "encode", params={}, inputs={}, code=tmp_path) as work:
+            (work.folder / "shard").write_text(text)
+
+    earlier("1")
+    with pytest.raises(PowerCut), begin(tmp_path, inputs={"encode": tmp_path / "data" / "encode"}) as work:
+        (work.folder / "half").write_text("")
+        raise PowerCut
+    earlier("2")
+    with begin(tmp_path, inputs={"encode": tmp_path / "data" / "encode"}) as work:
+        assert not (work.folder / "half").exists()
+
+
+def test_scratch_of_a_stage_that_was_killed_after_its_output_was_taken_is_thrown_away(tmp_path) -> None:
+    with pytest.raises(PowerCut), begin(tmp_path) as work:
+        (work.scratch / "checkpoint.pt").write_text("last step")
+        room = work.folder
+        raise PowerCut
+    room.rename(tmp_path / "taken")
+    with begin(tmp_path) as work:
+        assert not (work.scratch / "checkpoint.pt").exists()
+
+
 def test_success_file_says_counts_and_params_and_no_time(tmp_path) -> None:
     with begin(tmp_path) as work:
         work.counts["clips"] = 3
