@@ -11,6 +11,12 @@ from pipeline.errors import ParamsError
 T = TypeVar("T")
 
 
+def require(condition: bool, key: str, got: object, expected: str) -> None:
+    """Raise the one-line error of a value that has the right type and cannot work."""
+    if not condition:
+        raise ParamsError(f"params.yaml: {key} is {got}, expected {expected}")
+
+
 def build(cls: type[T], value: object, key: str) -> T:
     """An object of the dataclass `cls` from a mapping.
 

@@ -1,0 +1,276 @@
+"""The sections of params.yaml that give networks their sizes: KL-VAE, autoencoder, DiT (`pipeline/params.py` has the others)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.params_reader import require
+from pipeline.params_training import PretrainedParams, TrainParams
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KLLatentParams:
+    """Shape of the KL-VAE's latent, shared by every stage after it."""
+
+    factor: int
+    """Down-sampling of the KL-VAE, f."""
+    channels: int
+
+    def __post_init__(self) -> None:
+        require(self.factor >= 1 and self.factor & (self.factor - 1) == 0, "kl_latent.factor", self.factor, "a power of two")
+        require(self.channels >= 1, "kl_latent.channels", self.channels, "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KLVAEParams:
+    mode: Literal["scratch", "pretrained"]
+    """Train from scratch on this data, or take `pretrained` as it is."""
+    pretrained: PretrainedParams
+    block_channels: tuple[int, ...]
+    """`scratch`: channels of each resolution; one fewer halvings than entries."""
+    layers_per_block: int
+    kl_weight: float
+    train: TrainParams
+
+    def __post_init__(self) -> None:
+        require(
+            self.mode == "scratch" or self.pretrained.source is not None,
+            "klvae.pretrained.source",
+            "null",
+            f"a hub id or a local folder, as klvae.mode is {self.mode}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodeParams:
+    batch_size: int
+    """Images per pass of the KL-VAE."""
+    shard_bytes: int
+
+    def __post_init__(self) -> None:
+        require(self.batch_size >= 1, "encode.batch_size", self.batch_size, "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderParams:
+    """Audio or video encoder (paper 3.1)."""
+
+    base_channels: int
+    channel_mult: tuple[int, ...]
+    """One entry per resolution; one fewer halvings than entries."""
+    num_res_blocks: int
+    head_dim: int
+    """Channels of an attention head."""
+    latent_channels: int
+
+    def __post_init__(self) -> None:
+        for mult in self.channel_mult:
+            require(
+                self.base_channels * mult % self.head_dim == 0,
+                "autoencoder.*_encoder.head_dim",
+                self.head_dim,
+                f"a divisor of every width ({self.base_channels} x {mult} = {self.base_channels * mult})",
+            )
+
+    @property
+    def factor(self) -> int:
+        """Down-sampling, f_a or f_v."""
+        return 2 ** (len(self.channel_mult) - 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProjectorParams:
+    base_channels: int
+    channel_mult: tuple[int, ...]
+    num_res_blocks: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeadsParams:
+    classification: bool
+    contrastive: bool
+    hidden_channels: int
+    contrastive_dim: int
+    temperature: float
+    """First value of the learnable temperature of the contrastive loss."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignalDecoderParams:
+    """The shared U-Net that decodes KL-VAE latents of frames and audio images (diffusers UNet2DConditionModel)."""
+
+    pretrained: PretrainedParams
+    """Stable Diffusion's U-Net to start from; source null: random."""
+    block_channels: tuple[int, ...]
+    attention: tuple[bool, ...]
+    """Cross-attention at each resolution, finest first."""
+    layers_per_block: int
+    num_heads: int
+    """Heads of every attention (Stable Diffusion 1.5: 8)."""
+    feature_channels: int
+    """Width of the residual blocks that turn a latent into features for each input block of the U-Net."""
+    num_prompt_tokens: int
+    """Tokens of the learnable prompt of each modality; 0: none (table 5)."""
+    class_embedding: bool
+    """A learnable token of the class in the context."""
+    semantic_context: bool
+    """The other modality's semantic feature as tokens in the context."""
+    pooled_latent: bool
+    """The latent, pooled, added to the time embedding."""
+    prediction: Literal["epsilon", "v_prediction", "sample"]
+    zero_terminal_snr: bool
+    terminal_share: float
+    """Share of the training's timesteps that are the last one, pure noise: all that decoding in one step needs. Paper: 0."""
+    coarse_channels: int
+    """Width of the regression decode of the whole window that the U-Net refines; 0: none (the paper)."""
+    coarse_depth: int
+    """Transformer blocks of the regression decode."""
+    sampler: Literal["ddim", "dpm_solver"]
+    inference_steps: int
+    guidance_scale: float
+    """Classifier-free guidance when decoding; 1: none."""
+
+    def __post_init__(self) -> None:
+        require(
+            len(self.attention) == len(self.block_channels),
+            "autoencoder.signal_decoder.attention",
+            list(self.attention),
+            f"one entry per resolution ({len(self.block_channels)})",
+        )
+        for channels in self.block_channels:
+            require(
+                self.num_heads >= 1 and channels % self.num_heads == 0,
+                "autoencoder.signal_decoder.num_heads",
+                self.num_heads,
+                f"a divisor of {channels}",
+            )
+        require(self.num_prompt_tokens >= 0, "autoencoder.signal_decoder.num_prompt_tokens", self.num_prompt_tokens, "0 or more")
+        require(
+            self.prediction != "epsilon" or not self.zero_terminal_snr,
+            "autoencoder.signal_decoder.prediction",
+            self.prediction,
+            "v_prediction or sample, as zero_terminal_snr is true (from pure noise, its noise says nothing of the signal)",
+        )
+        require(0 <= self.terminal_share <= 1, "autoencoder.signal_decoder.terminal_share", self.terminal_share, "0 to 1")
+        steps = self.inference_steps
+        require(1 <= steps <= 1000, "autoencoder.signal_decoder.inference_steps", steps, "1 to 1000")
+        # diffusers' DDIM walks in strides of 1000 // steps and stops short of the signal where that leaves a rest.
+        require(self.sampler != "ddim" or 1000 % steps == 0, "autoencoder.signal_decoder.inference_steps", steps,
+                "a divisor of 1000 with sampler ddim")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiscriminatorParams:
+    base_channels: int
+    channel_mult: tuple[int, ...]
+    full_attention_max_px: int
+    """Cross-modal full attention at maps of this side or smaller; temporal attention at larger ones."""
+    fake_combination: Literal["printed", "published"]
+    """Fifth fake: <a, v_i, v_i> as the paper prints, or <a, v_j, v_i> as the authors' code."""
+    start_step: int
+    """Step of the autoencoder's training at which the adversarial losses begin."""
+    every_steps: int
+    """Adversarial losses at the steps that this divides; 1: every step (the paper)."""
+    max_items: int
+    """Windows of a batch that are decoded to images and judged; 0: all (the paper)."""
+
+    def __post_init__(self) -> None:
+        require(self.every_steps >= 1, "autoencoder.discriminator.every_steps", self.every_steps, "1 or more")
+        require(self.max_items >= 0, "autoencoder.discriminator.max_items", self.max_items, "0 (all) or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoencoderLossParams:
+    """Weights of the sum, Eq. 3; 0 switches a part off."""
+
+    kl: float
+    """Of the divergence summed over a latent's elements."""
+    classification: float
+    contrastive: float
+    adversarial: float
+    coarse: float
+    """Weight of the regression decode's squared error (not in the paper)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoencoderParams:
+    video_input: Literal["key_frames", "all_frames"]
+    """What the video encoder sees: `num_key_frames` evenly spaced frames (the paper), or every frame."""
+    num_key_frames: int
+    video_convolution: Literal["full", "factorised"]
+    """3-D residual blocks of the video encoder: 3x3x3 twice, or 1x3x3 then 3x1x1 (a quarter of the cost)."""
+    video_readout: Literal["content_frame", "every_frame"]
+    """z_v is read off the learnable content frame alone (the paper), or off it and every frame (learns motion in minutes)."""
+    num_target_frames: int
+    """Frames that one training step decodes, i < j < ..."""
+    condition_dropout: float
+    """Probability that prompt and features are dropped in training, for guidance."""
+    audio_encoder: EncoderParams
+    video_encoder: EncoderParams
+    audio_projector: ProjectorParams
+    video_projector: ProjectorParams
+    semantic_channels: int
+    """Channels of s_a and s_v, and of the cross-attention's context."""
+    heads: HeadsParams
+    signal_decoder: SignalDecoderParams
+    discriminator: DiscriminatorParams
+    loss: AutoencoderLossParams
+    train: TrainParams
+
+    def __post_init__(self) -> None:
+        require(0 <= self.condition_dropout < 1, "autoencoder.condition_dropout", self.condition_dropout, "0 to less than 1")
+        require(
+            self.num_target_frames >= 2,
+            "autoencoder.num_target_frames",
+            self.num_target_frames,
+            "2 or more (the discriminator takes a pair)",
+        )
+        require(self.num_key_frames >= 1, "autoencoder.num_key_frames", self.num_key_frames, "1 or more")
+        require(
+            (self.heads.classification and self.loss.classification > 0) or not self.signal_decoder.class_embedding,
+            "autoencoder.signal_decoder.class_embedding",
+            "true",
+            "false, as the classification head, whose prediction supplies the class when decoding, is off or has weight 0",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatentsParams:
+    batch_size: int
+    """Windows per pass of the encoders."""
+    shard_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiTParams:
+    hidden_size: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float
+    audio_patch_size: int
+    video_patch_size: int
+    context: Literal["none", "class"]
+    """`class`: the class enters as a context token."""
+    prediction: Literal["epsilon", "v_prediction"]
+    zero_terminal_snr: bool
+    a2v_share: float
+    """Share of the training samples that get z_a as condition (paper 3.3)."""
+    v2a_share: float
+    condition_dropout: float
+    """Probability that the class of an svg sample is withheld, for guidance; a condition latent always takes the class's place."""
+    train: TrainParams
+
+    def __post_init__(self) -> None:
+        require(
+            self.hidden_size % self.num_heads == 0, "dit.num_heads", self.num_heads, f"a divisor of dit.hidden_size ({self.hidden_size})"
+        )
+        require(self.hidden_size % 4 == 0, "dit.hidden_size", self.hidden_size, "a multiple of 4 (2-D sin-cos positions)")
+        require(self.depth >= 1, "dit.depth", self.depth, "1 or more")
+        require(not (self.zero_terminal_snr and self.prediction == "epsilon"), "dit.prediction", self.prediction,
+                "v_prediction, as dit.zero_terminal_snr is true (at pure noise the noise says nothing of the latent)")
+        require(0 <= self.condition_dropout < 1, "dit.condition_dropout", self.condition_dropout, "0 to less than 1")
+        require(
+            self.a2v_share >= 0 and self.v2a_share >= 0 and self.a2v_share + self.v2a_share <= 1,
+            "dit.a2v_share",
+            self.a2v_share,
+            f"shares of 0 or more that sum to at most 1 (dit.v2a_share is {self.v2a_share})",
+        )
