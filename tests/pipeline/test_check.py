@@ -1,12 +1,13 @@
 """What stops a run before it begins: pytest tests/pipeline/test_check.py"""
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from pipeline import check
-from pipeline.check import check_disk, check_lock_file, check_project, check_raw
+from pipeline.check import check_disk, check_lock_file, check_not_outputs, check_project, check_raw
 from pipeline.errors import DataError, RunError
 from pipeline.graph import Graph, Stage
 
@@ -49,6 +50,34 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "raw/.DS_Store").touch()
     with pytest.raises(DataError, match=r"which is empty; put videos into .*<class>"):
         check_raw(tmp_path, "raw", GRAPH)
+
+
+def test_folders_in_folders_say_which_one_to_name(tmp_path: Path) -> None:
+    (tmp_path / "raw/train/dog").mkdir(parents=True)
+    (tmp_path / "raw/train/dog/a.mp4").touch()
+    with pytest.raises(DataError, match=r"folders hold folders, not files; set data\.raw to .*raw/train"):
+        check_raw(tmp_path, "raw", GRAPH)
+
+
+def test_a_link_to_a_folder_is_refused_because_dvc_would_not_see_its_changes(tmp_path: Path) -> None:
+    (tmp_path / "raw/cat").mkdir(parents=True)
+    (tmp_path / "raw/cat/a.mp4").touch()
+    (tmp_path / "raw/dog").symlink_to(tmp_path / "raw/cat")
+    with pytest.raises(DataError, match="dog is a link to a folder, and DVC does not follow those"):
+        check_raw(tmp_path, "raw", GRAPH)
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "raw/dog").mkdir(parents=True)
+    (tmp_path / "raw/dog" / os.fsdecode(b"caf\xe9.mp4")).touch()
+    with pytest.raises(DataError, match=r"caf\\xe9\.mp4' is not UTF-8; rename it") as refused:
+        check_raw(tmp_path, "raw", GRAPH)
+    str(refused.value).encode()  # the message itself can be printed
+
+
+def test_the_folder_of_the_outputs_is_refused_before_the_graph_becomes_a_circle(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds the stages' outputs too; move your videos to data/raw"):
+        check_not_outputs(tmp_path, "data")
 
 
 def test_files_without_class_folders(tmp_path: Path) -> None:

@@ -80,6 +80,10 @@ def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, An
     ({"demo_data__clip_sec": 1.0}, "demo_data.clip_sec is 1.0, expected at least one window"),
     ({"demo_data__kinds": []}, "demo_data.kinds is [], expected at least one kind"),
     ({"dit__train__steps": 0}, "dit.train.steps is 0, expected 1 or more"),
+    ({"sample__tasks": ["a2v"], "dit__a2v_share": 0.0}, "dit.a2v_share is 0.0, expected more than 0, as sample.tasks has a2v"),
+    ({"autoencoder__loss__classification": 0.0}, "autoencoder.signal_decoder.class_embedding is true, expected false"),
+    ({"autoencoder__signal_decoder__inference_steps": 3}, "autoencoder.signal_decoder.inference_steps is 3, expected a divisor of 1000"),
+    ({"data__raw": "~/videos"}, "data.raw is ~/videos, expected a path without ~: "),
     ({"data__raw": "  "}, "data.raw is '  ', expected the path of a folder <class>/<file>"),
 ])
 def test_impossible_combinations_name_both_numbers(changes: dict[str, Any], said: str) -> None:
