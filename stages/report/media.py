@@ -20,6 +20,8 @@ from stages.sample.mux import display_scale, write_mp4
 MEL_COLOURS = {0: (8, 8, 30), 64: (70, 20, 110), 128: (180, 50, 110), 192: (250, 140, 90), 255: (255, 250, 210)}
 """Gray level -> colour, rising in lightness so that it also reads without colour."""
 
+SHEET_SIDE_PX = 96
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -49,6 +51,7 @@ class Media:
             if meta["clip_id"] not in known and meta["clip_id"] in self._clip_index:
                 known.add(meta["clip_id"])
                 self._of_class.setdefault(int(meta["class_id"]), []).append((meta["clip_id"], int(meta["start_frame"])))
+        self._strips: dict[str, list[np.ndarray]] = {}
         (folder / "media").mkdir(exist_ok=True)
 
     def real(self, clip_id: str, start_frame: int) -> Shown:
@@ -78,7 +81,13 @@ class Media:
         frames, _, gray = read_lossless(self.sample / str(row["lossless"]))
         write_mel(self.folder / shown.mel, gray)
         write_poster(self.folder / shown.poster, frames)
+        self._strips.setdefault(str(row["task"]), []).append(strip(frames, gray))
         return shown
+
+    def write_sheets(self) -> None:
+        """`media/sheet-<task>.png`: every generated example so far, a row each, all frames and the mel image at the end."""
+        for task, strips in self._strips.items():
+            _write_png(self.folder / sheet_name(task), Image.fromarray(np.concatenate(strips)))
 
     def window_of_class(self, class_id: int, place: int) -> tuple[str, int] | None:
         """(clip_id, first frame) of a held-out window of a class: the first of its `place`-th clip, counted round."""
@@ -97,6 +106,19 @@ def write_poster(path: Path, frames: np.ndarray) -> None:
     """The middle frame of uint8 [F, H, W, 3] as a PNG, as large as the video is shown."""
     scale = display_scale(frames)
     _write_png(path, Image.fromarray(frames[len(frames) // 2].repeat(scale, axis=0).repeat(scale, axis=1)))
+
+
+def strip(frames: np.ndarray, gray: np.ndarray) -> np.ndarray:
+    """All frames uint8 [F, H, W, 3] of a window side by side, then its gray mel image: [h, about (F + 1.25) h, 3], h at most 96."""
+    side = min(frames.shape[1], SHEET_SIDE_PX)
+    pictures = [np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC)) for frame in frames]
+    mel = Image.fromarray(gray).convert("RGB").resize((round(side * gray.shape[1] / gray.shape[0]), side), Image.Resampling.BICUBIC)
+    return np.concatenate([*pictures, np.asarray(mel)], axis=1)
+
+
+def sheet_name(task: str) -> str:
+    """Where a task's sheet lies, relative to the page."""
+    return f"media/sheet-{task}.png"
 
 
 def _names(stem: str) -> tuple[str, str, str]:

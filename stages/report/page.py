@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from stages.report.curves import Curve, curve_figure
 from stages.report.glossary import TASKS, meaning
-from stages.report.media import Shown
+from stages.report.media import Shown, sheet_name
 from stages.report.style import CSS
 
 TASK_ORDER = ("svg", "a2v", "v2a", "reconstruction", "real")
@@ -111,7 +111,8 @@ def _tiles(content: Content) -> str:
 def _task(task: str, pairs: Sequence[Pair]) -> str:
     title, says = TASKS[task]
     cards = "".join(_pair(task, pair) for pair in pairs)
-    return f'<h3>{text(title)} <span class="soft">({text(task)})</span></h3><p>{text(says)}</p><div class="pairs">{cards}</div>'
+    sheet = f'<img class="sheet" src="{text(sheet_name(task))}" alt="The generated windows above, a row each: all frames, then the sound">'
+    return f'<h3>{text(title)} <span class="soft">({text(task)})</span></h3><p>{text(says)}</p><div class="pairs">{cards}</div>{sheet}'
 
 
 def _pair(task: str, pair: Pair) -> str:

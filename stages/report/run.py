@@ -35,6 +35,7 @@ def run(*, clip: ClipParams, audio: AudioParams, report: ReportParams, inventory
         media = Media(work.folder, clip, audio, decode=decode, audio_images=audio_images, sample=sample)
         pairs = {task: [pair_of(row, media, place) for place, (_, row) in enumerate(examples(group, report.num_examples).iterrows())]
                  for task in TASKS if len(group := samples[samples["task"] == task])}
+        media.write_sheets()
         clips, rejected = read_clips(inventory), read_rejected(inventory)
         stages = {"inventory": inventory, "decode": decode, "audio_images": audio_images, **trained, "sample": sample, "evaluate": evaluate}
         content = Content(

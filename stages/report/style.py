@@ -31,6 +31,7 @@ figcaption { font-size: .82rem; line-height: 1.35; margin-bottom: .3rem; overflo
 figcaption small { display: block; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 video { width: 100%; image-rendering: pixelated; aspect-ratio: 1; background: #000; border-radius: .35rem; display: block; }
 img.mel { width: 100%; height: 4.5rem; object-fit: fill; border-radius: .35rem; margin-top: .4rem; display: block; }
+img.sheet { width: 100%; height: auto; border-radius: .35rem; margin-top: 1rem; display: block; }
 .scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 caption { text-align: left; padding: .7rem 1rem 0; font-weight: 600; }
