@@ -33,10 +33,15 @@ class Work:
     """Survives a kill too, and is no part of the output (checkpoints, caches)."""
     counts: dict[str, int]
     """What `_SUCCESS.json` reports; the stage fills it."""
+    earlier: tuple[Path, ...] = ()
+    """Folders in which finished pieces of other runs may lie, read-only: the last whole output first, then what killed runs of another
+    signature left. Only for a stage that asks for them."""
 
 
 @contextlib.contextmanager
-def stage_output(out: Path, *, params: Mapping[str, object], inputs: Mapping[str, Path | str], code: Path) -> Iterator[Work]:
+def stage_output(
+    out: Path, *, params: Mapping[str, object], inputs: Mapping[str, Path | str], code: Path, takes_over: bool = False,
+) -> Iterator[Work]:
     """Write a stage's output folder atomically and resumably.
 
     Args:
@@ -44,6 +49,8 @@ def stage_output(out: Path, *, params: Mapping[str, object], inputs: Mapping[str
         params: the sections that the stage reads, by name (dataclasses or plain values).
         inputs: what it reads, by name: folders of earlier stages (their `_SUCCESS.json` is the identity), files, or a ready hash.
         code: the stage's package folder; an edit of it, or of anything in pipeline/, gives up unfinished work.
+        takes_over: the stage knows finished pieces by their content (shard_writer.py), so that `Work.earlier` is filled, and work of
+            another signature is kept until this run is whole.
 
     Yields:
         A `Work` whose folder may hold finished pieces of an interrupted run of the same signature.
@@ -54,12 +61,17 @@ def stage_output(out: Path, *, params: Mapping[str, object], inputs: Mapping[str
     signature = _digest(json.dumps([effective, hashes, code_hashes, versions()], sort_keys=True))[:16]
     rooms = out.parent / ".wip" / out.name
     room = rooms / signature
-    for other in rooms.iterdir() if rooms.is_dir() else ():
-        if other.name != signature:
+    others = [other for other in sorted(rooms.iterdir()) if other.name != signature] if rooms.is_dir() else []
+    if not takes_over:
+        for other in others:
             shutil.rmtree(other)
-    work = Work(folder=room / "out", scratch=room / "scratch", counts={})
+    retired = room / "retired"
+    left = [out, retired, *(other / name for other in others for name in ("out", "scratch", "retired"))]
+    work = Work(folder=room / "out", scratch=room / "scratch", counts={},
+                earlier=tuple(folder for folder in left if takes_over and folder.is_dir()))
     if room.exists() and not work.folder.exists():
-        shutil.rmtree(room)  # killed just after its output was taken: nothing in it is unfinished
+        # Killed just after its output was taken: nothing in it is unfinished.
+        shutil.rmtree(room)
     work.folder.mkdir(parents=True, exist_ok=True)
     work.scratch.mkdir(exist_ok=True)
     yield work
@@ -67,8 +79,8 @@ def stage_output(out: Path, *, params: Mapping[str, object], inputs: Mapping[str
     record = {"stage": out.name, "counts": work.counts, "params": effective, "inputs": hashes, "versions": versions(),
               "content": content_hash(work.folder)}
     write_text(work.folder / SUCCESS, json.dumps(record, indent=1, sort_keys=True) + "\n")
-    retired = room / "retired"
     if out.exists():
+        shutil.rmtree(retired, ignore_errors=True)
         out.rename(retired)
     work.folder.rename(out)
     shutil.rmtree(rooms)
@@ -81,11 +93,11 @@ def identity(source: Path) -> str:
         DataError: the input is absent, or a stage's folder is not whole.
     """
     if source.is_file():
-        return _digest_file(source)
+        return hash_file(source)
     if not source.is_dir():
         raise DataError(f"{source} does not exist; run: dvc repro {source.name}")
     if (source / SUCCESS).is_file():
-        return _digest_file(source / SUCCESS)
+        return hash_file(source / SUCCESS)
     listing = sorted((str(p.relative_to(source)), p.stat().st_size) for p in source.rglob("*") if p.is_file())
     return _digest(json.dumps(listing))
 
@@ -123,12 +135,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def content_hash(folder: Path) -> str:
     """Hash of every file of an output but its `_SUCCESS.json`: by it a later stage knows its input, whatever code wrote it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SUCCESS)
-    return _digest("".join(f"{path.relative_to(folder).as_posix()}:{_digest_file(path)};" for path in files))
+    return _digest("".join(f"{path.relative_to(folder).as_posix()}:{hash_file(path)};" for path in files))
 
 
 def source_hash(code: Path) -> str:
     """Hash of the Python files of a package."""
-    return _digest("".join(f"{p.relative_to(code).as_posix()}{_digest_file(p)}" for p in sorted(code.rglob("*.py"))))
+    return _digest("".join(f"{p.relative_to(code).as_posix()}{hash_file(p)}" for p in sorted(code.rglob("*.py"))))
 
 
 def versions() -> dict[str, str]:
@@ -144,6 +156,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _digest_file(path: Path) -> str:
+def hash_file(path: Path) -> str:
+    """sha256 of a file's bytes, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
