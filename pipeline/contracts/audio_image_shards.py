@@ -6,24 +6,25 @@ start_frame, class_id, split, db_floor, db_ceiling (gray 0 and 255), mel_size [n
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from pipeline.contracts.shards import ShardReader, ShardWriter
+from pipeline.contracts.shards import META, ShardReader
 from pipeline.contracts.windows import window_key
 
-GRAY, META = "gray.png", "meta.json"
+GRAY = "gray.png"
 META_KEYS = {"clip_id", "start_frame", "class_id", "split", "db_floor", "db_ceiling", "mel_size"}
 
 
-def write_audio_image(writer: ShardWriter, gray: np.ndarray, meta: dict[str, object]) -> None:
-    """Add one window; gray uint8 [n_mels, columns]."""
+def audio_image_sample(gray: np.ndarray, meta: dict[str, object]) -> tuple[str, dict[str, Any]]:
+    """(key, fields) of one window; gray uint8 [n_mels, columns]."""
     assert gray.dtype == np.uint8 and list(gray.shape) == meta["mel_size"], (gray.dtype, gray.shape)
     assert set(meta) == META_KEYS, set(meta) ^ META_KEYS
     stream = io.BytesIO()
     Image.fromarray(gray, mode="L").save(stream, format="PNG", compress_level=1)
-    writer.write(str(meta["split"]), window_key(str(meta["clip_id"]), int(str(meta["start_frame"]))), {GRAY: stream.getvalue(), META: meta})
+    return window_key(str(meta["clip_id"]), int(str(meta["start_frame"]))), {GRAY: stream.getvalue(), META: meta}
 
 
 def read_audio_images(folder: Path, split: str | None = None) -> ShardReader:

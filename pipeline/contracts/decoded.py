@@ -6,21 +6,22 @@ gain (the waveform was multiplied by it, 1.0 unless it peaked over 1.0), reader.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipeline.contracts.shards import ShardReader, ShardWriter
+from pipeline.contracts.shards import META, ShardReader
 
-FRAMES, WAVEFORM, META = "frames.npy", "waveform.npy", "meta.json"
+FRAMES, WAVEFORM = "frames.npy", "waveform.npy"
 META_KEYS = {"clip_id", "class_id", "class_name", "split", "source_path", "start_sec", "gain", "reader"}
 
 
-def write_decoded(writer: ShardWriter, frames: np.ndarray, waveform: np.ndarray, meta: dict[str, object]) -> None:
-    """Add one clip; shapes, types and keys are checked here."""
+def decoded_sample(frames: np.ndarray, waveform: np.ndarray, meta: dict[str, object]) -> tuple[str, dict[str, Any]]:
+    """(key, fields) of one clip; shapes, types and keys are checked here."""
     assert frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3, (frames.dtype, frames.shape)
     assert waveform.dtype == np.int16 and waveform.ndim == 1, (waveform.dtype, waveform.shape)
     assert set(meta) == META_KEYS, set(meta) ^ META_KEYS
-    writer.write(str(meta["split"]), str(meta["clip_id"]), {FRAMES: frames, WAVEFORM: waveform, META: meta})
+    return str(meta["clip_id"]), {FRAMES: frames, WAVEFORM: waveform, META: meta}
 
 
 def read_decoded(folder: Path, split: str | None = None, fields: tuple[str, ...] = (FRAMES, WAVEFORM, META)) -> ShardReader:

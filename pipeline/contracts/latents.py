@@ -8,14 +8,15 @@ over the training windows, with which the DiT's input is normalised; class_names
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.contracts.outputs import require_whole, write_text
-from pipeline.contracts.shards import ShardReader, ShardWriter
+from pipeline.contracts.shards import META, ShardReader
 from pipeline.contracts.windows import window_key
 
-AUDIO, VIDEO, META = "audio.npy", "video.npy", "meta.json"
+AUDIO, VIDEO = "audio.npy", "video.npy"
 META_KEYS = {"clip_id", "start_frame", "class_id", "split"}
 STATISTICS = "statistics.json"
 
@@ -33,12 +34,12 @@ class LatentStatistics:
     class_names: tuple[str, ...]
 
 
-def write_latent(writer: ShardWriter, audio: np.ndarray, video: np.ndarray, meta: dict[str, object]) -> None:
-    """Add one window."""
+def latent_sample(audio: np.ndarray, video: np.ndarray, meta: dict[str, object]) -> tuple[str, dict[str, Any]]:
+    """(key, fields) of one window."""
     assert audio.dtype == video.dtype == np.float16 and audio.ndim == video.ndim == 3, (audio.shape, video.shape)
     assert set(meta) == META_KEYS, set(meta) ^ META_KEYS
     key = window_key(str(meta["clip_id"]), int(str(meta["start_frame"])))
-    writer.write(str(meta["split"]), key, {AUDIO: audio, VIDEO: video, META: meta})
+    return key, {AUDIO: audio, VIDEO: video, META: meta}
 
 
 def read_latents(folder: Path, split: str | None = None) -> ShardReader:

@@ -6,20 +6,21 @@ KL-VAE's wrapper owns the scale). `meta.json`: clip_id, class_id, class_name, sp
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipeline.contracts.shards import ShardReader, ShardWriter
+from pipeline.contracts.shards import META, ShardReader
 
-VIDEO, AUDIO, META = "video.npy", "audio.npy", "meta.json"
+VIDEO, AUDIO = "video.npy", "audio.npy"
 META_KEYS = {"clip_id", "class_id", "class_name", "split", "window_starts"}
 
 
-def write_moments(writer: ShardWriter, video: np.ndarray, audio: np.ndarray, meta: dict[str, object]) -> None:
-    """Add one clip."""
+def moments_sample(video: np.ndarray, audio: np.ndarray, meta: dict[str, object]) -> tuple[str, dict[str, Any]]:
+    """(key, fields) of one clip."""
     assert video.dtype == audio.dtype == np.float16 and video.shape[1:] == audio.shape[1:], (video.shape, audio.shape)
     assert set(meta) == META_KEYS, set(meta) ^ META_KEYS
-    writer.write(str(meta["split"]), str(meta["clip_id"]), {VIDEO: video, AUDIO: audio, META: meta})
+    return str(meta["clip_id"]), {VIDEO: video, AUDIO: audio, META: meta}
 
 
 def read_moments(folder: Path, split: str | None = None) -> ShardReader:

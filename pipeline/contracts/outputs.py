@@ -132,9 +132,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     os.replace(temporary, path)
 
 
-def content_hash(folder: Path) -> str:
-    """Hash of every file of an output but its `_SUCCESS.json`: by it a later stage knows its input, whatever code wrote it."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SUCCESS)
+def content_hash(folder: Path, endings: tuple[str, ...] = ("",)) -> str:
+    """Hash of every file of an output but its `_SUCCESS.json`: by it a later stage knows its input, whatever code wrote it.
+
+    Args:
+        endings: of the names that count, such as (".safetensors", "config.json") for a network without its metrics.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SUCCESS and path.name.endswith(endings))
     return _digest("".join(f"{path.relative_to(folder).as_posix()}:{hash_file(path)};" for path in files))
 
 

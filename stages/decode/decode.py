@@ -1,13 +1,15 @@
-"""The run of decode: clips to worker processes, results into shards in the order of clip_id."""
+"""The run of decode: clips to worker processes, results into shards; clips that an earlier run decoded are taken over."""
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.contracts.clips import read_clips
-from pipeline.contracts.decoded import write_decoded
+from pipeline.contracts.decoded import decoded_sample
 from pipeline.contracts.outputs import require_whole, stage_output
-from pipeline.contracts.shards import ShardWriter
+from pipeline.contracts.recipe import address, recipe
+from pipeline.contracts.shard_writer import Fields, Unit, write_units
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, DecodeParams
 from pipeline.progress import Progress, say
@@ -25,7 +27,7 @@ def run(*, clip: ClipParams, sample_rate_hz: int, decode: DecodeParams, source: 
         sample_rate_hz: of the written waveforms.
         source: the folder `<class>/<file>` (`data.raw`).
         inventory: the inventory's output folder.
-        out: the stage's output folder; whole shards of a killed run are kept.
+        out: the stage's output folder; clips decoded by the last run, or by one that was killed, are taken over.
 
     Raises:
         DataError: a file changed or can no longer be decoded; decord is asked for and absent.
@@ -35,21 +37,30 @@ def run(*, clip: ClipParams, sample_rate_hz: int, decode: DecodeParams, source: 
     clips = read_clips(require_whole(inventory))
     say("decode", f"{len(clips)} clips of {source} -> {out}, {clip.frame_size_px} px, {clip.fps} fps, {sample_rate_hz} Hz, "
                   f"{decode.num_workers or core_count()} workers")
-    # The number of workers changes no byte, so it is no part of what the output is known by.
     known_by = {"clip": clip, "sample_rate_hz": sample_rate_hz, "reader": decode.reader, "shard_bytes": decode.shard_bytes}
-    scaled = 0
-    with stage_output(out, params=known_by, inputs={"inventory": inventory / "clips.parquet"}, code=Path(__file__).parent) as work:
-        with ShardWriter(work.folder, decode.shard_bytes, keep_whole=True) as writer:
-            tasks = list(clip_tasks(clips[~clips["clip_id"].isin(writer.kept)], clip, sample_rate_hz, decode.reader, source))
-            progress = Progress("decode", len(tasks), "clips")
-            for decoded in map_ordered(_read_clip, tasks, num_workers=decode.num_workers, preload=["stages.decode.clip_reader"]):
-                write_decoded(writer, decoded.frames, decoded.waveform, decoded.meta)
-                scaled += decoded.meta["gain"] != 1.0
-                progress.advance()
-        frames = int((clips["duration_sec"] * clip.fps).round().sum())
-        work.counts.update(clips=len(clips), frames=frames)
-    kept = {"kept_from_before": len(clips) - len(tasks)} if len(tasks) < len(clips) else {}
-    return {"clips": len(clips), "frames": frames, **kept, "peak_scaled": scaled, "out": out}
+    made_by = recipe("stages.decode.clip_reader", {})
+    tasks = list(clip_tasks(clips, clip, sample_rate_hz, decode.reader, source))
+    progress, scaled = Progress("decode", len(tasks), "clips"), 0
+
+    def make(todo: Iterator[ClipTask]) -> Iterator[list[tuple[str, Fields]]]:
+        nonlocal scaled
+        for decoded in map_ordered(_read_clip, todo, num_workers=decode.num_workers, preload=["stages.decode.clip_reader"]):
+            scaled += decoded.meta["gain"] != 1.0
+            yield [decoded_sample(decoded.frames, decoded.waveform, decoded.meta)]
+
+    with stage_output(out, params=known_by, inputs={"inventory": inventory / "clips.parquet"}, code=Path(__file__).parent,
+                      takes_over=True) as work:
+        tally = write_units(work, (unit(task, made_by) for task in tasks), decode.shard_bytes, make, progress.advance)
+        frames = sum(task.num_frames for task in tasks)
+        work.counts.update(clips=len(tasks), frames=frames)
+    return {"clips": len(tasks), "frames": frames, **tally.summary(), "peak_scaled": scaled, "out": out}
+
+
+def unit(task: ClipTask, made_by: str) -> Unit[ClipTask]:
+    """A clip as the shards' writer knows it: by the source's content, the stretch and the settings, not by its path or class."""
+    told = {"class_id": task.class_id, "class_name": task.class_name, "split": task.split, "source_path": task.source_path}
+    num_bytes = task.num_frames * (task.size_px**2 * 3 + 2 * task.rate_hz // task.fps)
+    return Unit(task.clip_id, task.split, num_bytes, address(made_by, task.decided_by()), told, task)
 
 
 def _read_clip(task: ClipTask) -> "DecodedClip":

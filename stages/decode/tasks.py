@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
-from pipeline.params import ClipParams
+if TYPE_CHECKING:
+    from pipeline.params import ClipParams
 
 Reader = Literal["decord", "pyav"]
 
@@ -32,9 +33,14 @@ class ClipTask:
     fit: Literal["pad", "crop"]
     rate_hz: int
 
+    def decided_by(self) -> list[object]:
+        """All that decides the frames and the waveform, but the code."""
+        source = [self.source_sha256, self.start_sec, self.num_frames, self.shown_px, self.reader]
+        return [*source, self.fps, self.size_px, self.fit, self.rate_hz]
+
 
 def clip_tasks(
-    clips: pd.DataFrame, clip: ClipParams, rate_hz: int, reader: Literal["auto", "decord", "pyav"], raw: Path,
+    clips: pd.DataFrame, clip: "ClipParams", rate_hz: int, reader: Literal["auto", "decord", "pyav"], raw: Path,
 ) -> Iterator[ClipTask]:
     """One task a clip, in the table's order.
 

@@ -1,25 +1,38 @@
-"""The stage: batches of images through the frozen KL-VAE, moments to shards, clip by clip in the decode stage's order."""
+"""The stage: clip by clip through the frozen KL-VAE, moments to shards; clips that an earlier run encoded are taken over."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from pipeline.contracts.audio_image_shards import gray_array, read_audio_images
-from pipeline.contracts.decoded import FRAMES, META, read_decoded
-from pipeline.contracts.moments import write_moments
-from pipeline.contracts.outputs import stage_output
-from pipeline.contracts.shards import ShardWriter
+from pipeline.contracts.audio_image_shards import GRAY, read_audio_images
+from pipeline.contracts.decoded import FRAMES, read_decoded
+from pipeline.contracts.moments import moments_sample
+from pipeline.contracts.outputs import content_hash, stage_output
+from pipeline.contracts.recipe import address, recipe
+from pipeline.contracts.shard_writer import Fields, Unit, write_units
+from pipeline.contracts.shards import META, read_hashes
 from pipeline.contracts.windows import window_key, window_starts
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, ComputeParams, EncodeParams
 from pipeline.progress import Progress
 from pipeline.stage import Summary
 from pipeline.training import pick_device
-from stages.audio_images import rgb_from_gray
-from stages.klvae import KLVAE, load
-from stages.klvae.images import to_model_range
+from stages.encode.moments import clip_moments
+from stages.klvae import load
+
+NETWORK = (".safetensors", "config.json")
+"""Files that decide what the KL-VAE computes; its metrics change with the data, which need not encode old clips again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTask:
+    """A clip to encode."""
+
+    index: int
+    """Its place in the decode stage's shards."""
+    window_starts: list[int]
+    told: dict[str, object]
+    """class_id, class_name, split."""
 
 
 def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decode: Path, audio_images: Path, klvae: Path,
@@ -27,33 +40,34 @@ def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decod
     """Write `out` (see the package's docstring) and return the closing summary."""
     sections = {"clip": clip, "encode": encode}
     inputs = {"decode": decode, "audio_images": audio_images, "klvae": klvae}
-    with stage_output(out, params=sections, inputs=inputs, code=Path(__file__).parent) as work:
+    with stage_output(out, params=sections, inputs=inputs, code=Path(__file__).parent, takes_over=True) as work:
         model = load(klvae, pick_device(compute))
-        clips, images = read_decoded(decode, fields=(FRAMES, META)), read_audio_images(audio_images)
+        clips, images = read_decoded(decode, fields=(FRAMES,)), read_audio_images(audio_images)
         place = {key: i for i, key in enumerate(images.keys)}
-        progress = Progress("encode", len(clips), "clips")
+        made_by = recipe("stages.encode.moments", {"encode": encode.batch_size, "klvae": content_hash(klvae, NETWORK)})
+        frame_hashes, image_hashes = read_hashes(decode, FRAMES), read_hashes(audio_images, GRAY)
+        units = []
         num_frames = num_windows = 0
-        with ShardWriter(work.folder, encode.shard_bytes, keep_whole=True) as writer:
-            for sample in clips:
-                frames, meta = sample["frames"], sample["meta"]
-                starts = [s for s in window_starts(len(frames), clip) if window_key(sample["key"], s) in place]
-                if not starts:
-                    raise DataError(f"clip {sample['key']} ({meta['source_path']}) has no audio image; run: dvc repro audio_images --force")
-                if sample["key"] not in writer.kept:  # a killed run has not left it in a whole shard
-                    rgb = np.stack([rgb_from_gray(gray_array(images[place[window_key(sample["key"], s)]]["gray"]), clip.frame_size_px)
-                                    for s in starts])
-                    moments = encode_images(model, torch.from_numpy(np.concatenate([frames, rgb])), encode.batch_size)
-                    write_moments(writer, moments[:len(frames)], moments[len(frames):], {
-                        **{name: meta[name] for name in ("clip_id", "class_id", "class_name", "split")}, "window_starts": starts})
-                num_frames, num_windows = num_frames + len(frames), num_windows + len(starts)
-                progress.advance()
-        work.counts.update(clips=len(clips), frames=num_frames, windows=num_windows)
-    return {"clips": len(clips), "frames": num_frames, "audio images": num_windows, "out": str(out)}
+        for i, sample in enumerate(read_decoded(decode, fields=(META,))):
+            key, meta = sample["key"], sample["meta"]
+            length = clips.shape(i, FRAMES)[0]
+            starts = [start for start in window_starts(length, clip) if window_key(key, start) in place]
+            if not starts:
+                raise DataError(f"clip {key} ({meta['source_path']}) has no audio image; run: dvc repro audio_images --force")
+            made_from = [key, starts, frame_hashes[key], *(image_hashes[window_key(key, start)] for start in starts)]
+            told = {name: meta[name] for name in ("class_id", "class_name", "split")}
+            num_bytes = (length + len(starts)) * 4 * model.latent_channels * (clip.frame_size_px // model.factor)**2
+            units.append(Unit(key, meta["split"], num_bytes, address(made_by, *made_from), told, ClipTask(i, starts, told)))
+            num_frames, num_windows = num_frames + length, num_windows + len(starts)
 
+        def make(todo: Iterator[ClipTask]) -> Iterator[list[tuple[str, Fields]]]:
+            for task in todo:
+                sample = clips[task.index]
+                pngs = [images[place[window_key(sample["key"], start)]]["gray"] for start in task.window_starts]
+                video, audio = clip_moments(model, sample["frames"], pngs, encode.batch_size)
+                yield [moments_sample(video, audio, {"clip_id": sample["key"], "window_starts": task.window_starts, **task.told})]
 
-@torch.no_grad()
-def encode_images(model: KLVAE, images: Tensor, batch_size: int) -> np.ndarray:
-    """Moments float16 [n, 2c, h, w] of images uint8 [n, H, W, 3]."""
-    device = next(model.parameters()).device
-    pieces = [model.encode(to_model_range(piece).to(device)).cpu() for piece in images.split(batch_size)]
-    return torch.cat(pieces).to(torch.float16).numpy()
+        progress = Progress("encode", len(units), "clips")
+        tally = write_units(work, units, encode.shard_bytes, make, progress.advance)
+        work.counts.update(clips=len(units), frames=num_frames, windows=num_windows)
+    return {"clips": len(units), "frames": num_frames, "audio images": num_windows, **tally.summary(), "out": str(out)}

@@ -43,7 +43,7 @@ class Measure:
         self.events = read_events(demo_data)
         self.no_i3d = I3D_NEEDS
         i3d = None if evaluate.i3d.source is None else I3D(resolve(evaluate.i3d, "evaluate.i3d"), pick_device(compute))
-        training = self._real("train", spread(sources_of(decode, "train", clip), evaluate.max_train_windows, clip, seed))
+        training = self._real("train", spread(sources_of(decode, "train"), evaluate.max_train_windows, clip, seed))
         if not len(training):
             raise DataError(f"{decode} holds no training window of {clip.num_frames} frames; add clips of {clip.window_sec:g} s or more, "
                             "or lower clip.num_frames")
@@ -57,7 +57,7 @@ class Measure:
         self.extractors: list[Extractor] = list(self.local.values())
         if i3d is not None:
             self._add_i3d(i3d)
-        compared, floor = halves(sources_of(decode, "test", clip), seed)
+        compared, floor = halves(sources_of(decode, "test"), seed)
         self.compared_with = f"held-out clips of {len(compared)} sources (floor: of {len(floor)} others)"
         self.reference = self._real("test", spread(compared, evaluate.max_windows, clip, seed))
         self.floor = self._real("test", spread(floor, evaluate.max_windows, clip, seed))

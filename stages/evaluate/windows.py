@@ -118,15 +118,12 @@ class SourceClips:
     """(clip_id, number of frames)."""
 
 
-def sources_of(decode: Path, split: str, clip: ClipParams) -> list[SourceClips]:
+def sources_of(decode: Path, split: str) -> list[SourceClips]:
     """Every source of a split, with its clips, sorted by path; no frame is read."""
-    reader = read_decoded(decode, split, (META,))
-    frame_bytes = clip.frame_size_px ** 2 * 3
-    # The .npy header is shorter than one frame, so the whole frames in the member's size are the clip's frames.
-    lengths = [int(size) // frame_bytes for size in reader.table.get(f"{FRAMES}@size", [])]
+    frames = read_decoded(decode, split, (FRAMES,))
     found: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
-    for sample, length in zip(reader, lengths, strict=True):
-        found[(sample["meta"]["source_path"], int(sample["meta"]["class_id"]))].append((sample["key"], length))
+    for i, sample in enumerate(read_decoded(decode, split, (META,))):
+        found[(sample["meta"]["source_path"], int(sample["meta"]["class_id"]))].append((sample["key"], frames.shape(i, FRAMES)[0]))
     return [SourceClips(path, class_id, tuple(sorted(clips))) for (path, class_id), clips in sorted(found.items())]
 
 

@@ -26,6 +26,16 @@ class KLVAE(nn.Module):
         self.autoencoder = autoencoder
 
     @property
+    def latent_channels(self) -> int:
+        """c."""
+        return int(self.autoencoder.config["latent_channels"])
+
+    @property
+    def factor(self) -> int:
+        """f: pixels of a side to one of the latent."""
+        return int(2 ** (len(self.autoencoder.config["block_out_channels"]) - 1))
+
+    @property
     def scale(self) -> float:
         """The scaled latent is the KL-VAE's latent times this; its standard deviation is about 1 (SD: 0.18215)."""
         return float(self.autoencoder.config["scaling_factor"])

@@ -1,13 +1,18 @@
 """The stage: every window through the encoders once, moments to shards, statistics over the training windows."""
 
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from pipeline.contracts.latents import LatentStatistics, write_latent, write_statistics
+from pipeline.contracts.latents import AUDIO, VIDEO, LatentStatistics, latent_sample, write_statistics
 from pipeline.contracts.outputs import stage_output
-from pipeline.contracts.shards import ShardWriter
+from pipeline.contracts.recipe import address
+from pipeline.contracts.shard_writer import Fields, Unit, write_units
+from pipeline.contracts.shards import ShardReader
+from pipeline.contracts.windows import window_key
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, ComputeParams, LatentsParams
 from pipeline.progress import Progress
@@ -30,18 +35,29 @@ def run(*, seed: int, clip: ClipParams, compute: ComputeParams, latents: Latents
             raise DataError(f"{autoencoder} was trained on windows of {model.shapes.num_frames} frames, clip.num_frames is "
                             f"{clip.num_frames}; run: dvc repro autoencoder")
         audio_shape, video_shape = latent_shapes(model)
-        audio_statistics, video_statistics = ChannelStatistics(audio_shape[0]), ChannelStatistics(video_shape[0])
         progress = Progress("latents", len(windows), "windows")
-        with ShardWriter(work.folder, latents.shard_bytes) as writer:
-            for first in range(0, len(windows), latents.batch_size):
-                indices = range(first, min(first + latents.batch_size, len(windows)))
-                audio, video = encode_windows(model, windows, list(indices), seed)
-                training = np.array([windows.meta(i)["split"] == "train" for i in indices])
-                audio_statistics.add(audio[training])
-                video_statistics.add(video[training])
-                for row, i in enumerate(indices):
-                    write_latent(writer, audio[row], video[row], windows.meta(i))
-                progress.advance(len(indices))
+        numbers = sum(int(np.prod(shape)) for shape in (audio_shape, video_shape))
+        units = []
+        for clip_id, members in groupby(range(len(windows)), key=lambda i: str(windows.meta(i)["clip_id"])):
+            own = list(members)
+            # The work of a killed run is known by its inputs as a whole; there is no finer address, as a new autoencoder changes all.
+            units.append(Unit(clip_id, str(windows.meta(own[0])["split"]), len(own) * 4 * numbers, address(clip_id), {}, own))
+
+        def make(todo: Iterator[list[int]]) -> Iterator[list[tuple[str, Fields]]]:
+            for own in todo:
+                samples: list[tuple[str, Fields]] = []
+                for first in range(0, len(own), latents.batch_size):
+                    indices = own[first:first + latents.batch_size]
+                    audio, video = encode_windows(model, windows, indices, seed)
+                    samples += [latent_sample(audio[row], video[row], windows.meta(i)) for row, i in enumerate(indices)]
+                    progress.advance(len(indices))
+                yield samples
+
+        write_units(work, units, latents.shard_bytes, make)
+        audio_statistics, video_statistics = ChannelStatistics(audio_shape[0]), ChannelStatistics(video_shape[0])
+        for sample in ShardReader(work.folder, "train", (AUDIO, VIDEO), whole=False):
+            audio_statistics.add(sample["audio"][None])
+            video_statistics.add(sample["video"][None])
         write_statistics(work.folder, LatentStatistics(
             audio_shape=audio_shape, video_shape=video_shape, audio_mean=audio_statistics.mean, audio_std=audio_statistics.std,
             video_mean=video_statistics.mean, video_std=video_statistics.std, class_names=model.class_names))
@@ -52,11 +68,12 @@ def run(*, seed: int, clip: ClipParams, compute: ComputeParams, latents: Latents
 def encode_windows(model: Autoencoder, windows: MomentWindows, indices: list[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Moments of z_a and z_v of windows, float16 [b, 2C, h, w]; the KL-VAE's latents are drawn with each window's own seed."""
     batch = windows.batch(indices)
+    keys = [window_key(str(meta["clip_id"]), int(str(meta["start_frame"]))) for meta in map(windows.meta, indices)]
     drawn = {}
     for name in ("video", "audio"):
         mean, logvar = batch[name].float().chunk(2, dim=-3)
-        noise = torch.stack([torch.randn(mean.shape[1:], generator=torch.Generator().manual_seed(derive_seed(seed, "latents", name, i)))
-                             for i in indices])
+        noise = torch.stack([torch.randn(mean.shape[1:], generator=torch.Generator().manual_seed(derive_seed(seed, "latents", name, key)))
+                             for key in keys])
         drawn[name] = mean + (0.5 * logvar).exp() * noise
     audio, video = model.encode(drawn["video"], drawn["audio"])
     return audio.cpu().to(torch.float16).numpy(), video.cpu().to(torch.float16).numpy()

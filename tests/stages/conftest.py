@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.contracts.audio_image_shards import write_audio_image
+from pipeline.contracts.audio_image_shards import audio_image_sample
 from pipeline.contracts.clips import write_clips
-from pipeline.contracts.decoded import write_decoded
+from pipeline.contracts.decoded import decoded_sample
 from pipeline.contracts.events import write_events
 from pipeline.contracts.outputs import stage_output
 from pipeline.contracts.samples import write_lossless, write_samples
-from pipeline.contracts.shards import ShardWriter
 from pipeline.contracts.windows import window_samples, window_starts
 from pipeline.params import AudioParams, ClipParams
+from tests.shards import write_shards
 
 CLIP = ClipParams(frame_size_px=32, fps=10, num_frames=10, window_stride=2, fit="pad", max_sec=10.0)
 AUDIO = AudioParams(sample_rate_hz=8000, n_fft=256, win_length=256, hop_length=128, n_mels=20, f_min_hz=50.0, f_max_hz=3800.0)
@@ -71,17 +71,19 @@ def finished_run(tmp_path: Path) -> Callable[..., FinishedRun]:
             write_clips(work.folder, clips, rejected)
         with _stage(run.demo_data) as work:
             write_events(work.folder, [])
-        with _stage(run.decode) as work, ShardWriter(work.folder, 10**8) as writer:
+        with _stage(run.decode) as work:
+            samples = []
             for row in clips:
                 frames, waveform = scene(int(str(row["class_id"])), int(float(str(row["start_sec"]))), CLIP_FRAMES)
                 meta = {name: row[name] for name in ("clip_id", "class_id", "class_name", "split", "source_path", "start_sec", "reader")}
-                write_decoded(writer, frames, waveform, {**meta, "gain": 1.0})
-        with _stage(run.audio_images) as work, ShardWriter(work.folder, 10**8) as writer:
-            for row in clips:
-                for start in window_starts(CLIP_FRAMES, clip):
-                    write_audio_image(writer, _gray(int(str(row["class_id"]))), {
-                        "clip_id": row["clip_id"], "start_frame": start, "class_id": row["class_id"], "split": row["split"],
-                        "db_floor": -80.0, "db_ceiling": 40.0, "mel_size": list(MEL_SIZE)})
+                samples.append(decoded_sample(frames, waveform, {**meta, "gain": 1.0}))
+            write_shards(work, samples)
+        with _stage(run.audio_images) as work:
+            write_shards(work, (
+                audio_image_sample(_gray(int(str(row["class_id"]))), {
+                    "clip_id": row["clip_id"], "start_frame": start, "class_id": row["class_id"], "split": row["split"],
+                    "db_floor": -80.0, "db_ceiling": 40.0, "mel_size": list(MEL_SIZE)})
+                for row in clips for start in window_starts(CLIP_FRAMES, clip)))
         with _stage(run.sample) as work:
             _write_samples(work.folder, class_names, clips, tasks, samples_per_task, noise, clip)
         return run

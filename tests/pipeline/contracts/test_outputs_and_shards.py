@@ -7,8 +7,9 @@ import pytest
 import webdataset as wds
 
 from pipeline.contracts.outputs import SUCCESS, require_whole, stage_output
-from pipeline.contracts.shards import ShardReader, ShardWriter
+from pipeline.contracts.shards import ShardReader
 from pipeline.errors import DataError
+from tests.shards import write_shards
 
 
 class PowerCut(RuntimeError):
@@ -94,38 +95,38 @@ def test_a_folder_without_success_is_refused_with_the_next_command(tmp_path) -> 
         require_whole(tmp_path / "decode")
 
 
-def write_shards(folder, shard_bytes=1_000_000):
+def write_some(folder, shard_bytes=1_000_000):
     rng = np.random.default_rng(0)
-    with stage_output(folder, params={}, inputs={}, code=folder.parent) as work, ShardWriter(work.folder, shard_bytes) as writer:
-        for i in range(6):
-            writer.write("test" if i == 4 else "train", f"clip{i}", {
-                "frames.npy": rng.integers(0, 255, (4, 8, 8, 3), dtype=np.uint8), "meta.json": {"name": f"été {i}"}})
+    with stage_output(folder, params={}, inputs={}, code=folder.parent) as work:
+        write_shards(work, [(f"{i:016x}", {
+            "frames.npy": rng.integers(0, 255, (4, 8, 8, 3), dtype=np.uint8),
+            "meta.json": {"name": f"été {i}", "split": "test" if i == 4 else "train"}}) for i in range(6)], shard_bytes)
 
 
 def test_shards_read_back_in_order_and_by_split(tmp_path) -> None:
-    write_shards(tmp_path / "out", shard_bytes=2000)
+    write_some(tmp_path / "out", shard_bytes=2000)
     train = ShardReader(tmp_path / "out", "train")
-    assert train.keys == ["clip0", "clip1", "clip2", "clip3", "clip5"]
-    assert train[4]["meta"] == {"name": "été 5"} and train[4]["frames"].shape == (4, 8, 8, 3)
+    assert train.keys == [f"{i:016x}" for i in (0, 1, 2, 3, 5)]
+    assert train[4]["meta"] == {"name": "été 5", "split": "train"} and train[4]["frames"].shape == (4, 8, 8, 3)
     assert len(list((tmp_path / "out").glob("train-*.tar"))) > 1
-    assert ShardReader(tmp_path / "out", "test").keys == ["clip4"]
+    assert ShardReader(tmp_path / "out", "test").keys == [f"{4:016x}"]
 
 
 def test_webdataset_reads_them_too(tmp_path) -> None:
-    write_shards(tmp_path / "out")
+    write_some(tmp_path / "out")
     samples = list(wds.WebDataset(str(tmp_path / "out/train-000000.tar"), shardshuffle=False).decode())
     np.testing.assert_array_equal(samples[2]["frames.npy"], ShardReader(tmp_path / "out", "train")[2]["frames"])
 
 
 def test_same_samples_same_bytes(tmp_path) -> None:
     for name in ("a", "b"):
-        write_shards(tmp_path / name)
+        write_some(tmp_path / name)
     for path in [*sorted((tmp_path / "a").glob("*.tar")), tmp_path / "a/index.parquet"]:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
 def test_missing_field_and_missing_shard_are_named(tmp_path) -> None:
-    write_shards(tmp_path / "out")
+    write_some(tmp_path / "out")
     with pytest.raises(DataError, match=r"no field audio.npy, it has: frames.npy, meta.json"):
         ShardReader(tmp_path / "out", fields=["audio.npy"])
     (tmp_path / "out/test-000000.tar").unlink()

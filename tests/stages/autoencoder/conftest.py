@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.contracts.moments import write_moments
+from pipeline.contracts.moments import moments_sample
 from pipeline.contracts.outputs import stage_output
-from pipeline.contracts.shards import ShardWriter
 from pipeline.params import Params, load_params
 from stages.autoencoder.model import MultiModalAutoencoder, Shapes
 from stages.klvae.model import build_scratch
+from tests.shards import write_shards
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,12 +51,12 @@ def encoded(tmp_path: Path) -> Callable[..., Path]:
 
     def make(clips: int = 6, num_frames: int = 20, classes: int = 2, starts: tuple[int, ...] = (0, 4)) -> Path:
         out = tmp_path / "data/encode"
-        with stage_output(out, params={}, inputs={}, code=Path(__file__).parent) as work, ShardWriter(work.folder, 10**8) as writer:
-            for i in range(clips):
-                video, audio = moments(i, num_frames), moments(i + 100, len(starts))
-                write_moments(writer, video, audio, {
+        with stage_output(out, params={}, inputs={}, code=Path(__file__).parent) as work:
+            write_shards(work, (
+                moments_sample(moments(i, num_frames), moments(i + 100, len(starts)), {
                     "clip_id": f"{i:016x}_000000", "class_id": i % classes, "class_name": f"class {i % classes}",
                     "split": "train" if i < clips // 2 else "test", "window_starts": list(starts)})
+                for i in range(clips)))
         return out
 
     return make

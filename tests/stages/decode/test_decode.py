@@ -74,7 +74,7 @@ def test_interrupted_run_keeps_whole_shards_and_ends_with_the_same_bytes(data: P
         last.with_suffix(".away").rename(last)
     assert not (tmp_path / "decode").exists()
     summary = decode_to(tmp_path / "decode", data)
-    assert summary["kept_from_before"]
+    assert summary["taken over"]
     assert shards(tmp_path / "decode") == shards(tmp_path / "undisturbed" / "decode")
     assert (tmp_path / "decode" / "_SUCCESS.json").read_bytes() == (tmp_path / "undisturbed" / "decode" / "_SUCCESS.json").read_bytes()
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.contracts.latents import LatentStatistics, write_latent, write_statistics
+from pipeline.contracts.latents import LatentStatistics, latent_sample, write_statistics
 from pipeline.contracts.outputs import stage_output
-from pipeline.contracts.shards import ShardWriter
 from pipeline.errors import DataError, ParamsError, WeightsError
 from pipeline.params import ComputeParams, DiTParams, load_params
 from stages.dit import load, run
 from stages.dit.data import batch_indices, draw, mean
+from tests.shards import write_shards
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 AUDIO, VIDEO = (2, 1, 2), (3, 2, 2)
@@ -29,14 +29,15 @@ def write_latents(folder: Path, splits: str = "train test") -> Path:
     rng = np.random.default_rng(0)
     statistics = LatentStatistics(AUDIO, VIDEO, (5.0,) * 2, (2.0,) * 2, (-5.0,) * 3, (2.0,) * 3, ("left", "right"))
     with stage_output(folder, params={}, inputs={}, code=folder.parent) as work:
-        with ShardWriter(work.folder, 10**6) as writer:
-            for i in range(48):
-                value = 5 + 2 * rng.choice([-1, 1]) + 0.3 * rng.normal()
-                audio = np.concatenate([np.full(AUDIO, value), np.full(AUDIO, -8)]).astype(np.float16)
-                video = np.concatenate([np.full(VIDEO, -value), np.full(VIDEO, -8)]).astype(np.float16)
-                meta = {"clip_id": f"clip{i:02d}", "start_frame": 0, "class_id": int(value > 5), "split": "train" if i < 32 else "test"}
-                if str(meta["split"]) in splits:
-                    write_latent(writer, audio, video, meta)
+        samples = []
+        for i in range(48):
+            value = 5 + 2 * rng.choice([-1, 1]) + 0.3 * rng.normal()
+            audio = np.concatenate([np.full(AUDIO, value), np.full(AUDIO, -8)]).astype(np.float16)
+            video = np.concatenate([np.full(VIDEO, -value), np.full(VIDEO, -8)]).astype(np.float16)
+            meta = {"clip_id": f"clip{i:02d}", "start_frame": 0, "class_id": int(value > 5), "split": "train" if i < 32 else "test"}
+            if str(meta["split"]) in splits:
+                samples.append(latent_sample(audio, video, meta))
+        write_shards(work, samples)
         write_statistics(work.folder, statistics)
     return folder
 

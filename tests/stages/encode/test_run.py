@@ -58,19 +58,19 @@ def test_a_killed_run_keeps_its_whole_shards_and_ends_with_the_same_bytes(finish
     finished = finished_run()
     encode(finished, klvae, tmp_path / "whole/encode")
     encoded: list[int] = []
-    original = MODULE.encode_images
+    original = MODULE.clip_moments
 
-    def until_the_power_fails(model, images, batch_size):
+    def until_the_power_fails(model, frames, pngs, batch_size):
         if len(encoded) == 5:
             raise KeyboardInterrupt
-        encoded.append(len(images))
-        return original(model, images, batch_size)
+        encoded.append(len(frames))
+        return original(model, frames, pngs, batch_size)
 
-    monkeypatch.setattr(MODULE, "encode_images", until_the_power_fails)
+    monkeypatch.setattr(MODULE, "clip_moments", until_the_power_fails)
     with pytest.raises(KeyboardInterrupt):
         encode(finished, klvae, tmp_path / "cut/encode")
     again: list[int] = []
-    monkeypatch.setattr(MODULE, "encode_images", lambda *args: again.append(1) or original(*args))
+    monkeypatch.setattr(MODULE, "clip_moments", lambda *args: again.append(1) or original(*args))
     encode(finished, klvae, tmp_path / "cut/encode")
     assert 0 < len(again) < len(read_moments(tmp_path / "whole/encode"))
     for path in sorted((tmp_path / "whole/encode").iterdir()):

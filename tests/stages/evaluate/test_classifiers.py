@@ -22,7 +22,7 @@ TRAIN = TrainParams(steps=150, batch_size=12, grad_accumulation=1, learning_rate
 @pytest.mark.parametrize("modality", ["video", "audio"])
 def test_learns_two_classes_and_sees_every_corruption(modality: Modality, finished_run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     run = finished_run(clips_per_class=24, tasks=("svg",))
-    train, test = (RealWindows(run.decode, split, spread(sources_of(run.decode, split, run.clip), 72, run.clip, 1), run.clip, run.audio)
+    train, test = (RealWindows(run.decode, split, spread(sources_of(run.decode, split), 72, run.clip, 1), run.clip, run.audio)
                    for split in ("train", "test"))
     work = Work(folder=tmp_path / "out", scratch=tmp_path / "scratch", counts={})
     for folder in (work.folder, work.scratch):

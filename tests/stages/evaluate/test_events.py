@@ -15,8 +15,8 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from pipeline.params import AudioImagesParams, AudioParams, DemoDataParams, PretrainedParams, VocoderParams
 from stages.audio_images.image import gray_from_rgb, rgb_from_gray
-from stages.audio_images.run import audio_image
 from stages.audio_images.vocoder import Vocoder
+from stages.audio_images.windows import audio_image
 from stages.demo_data.dataset import write_set
 from stages.evaluate.events import KINDS, SoundingClip, SynchronyScore, audio_events, match, synchrony, video_events
 

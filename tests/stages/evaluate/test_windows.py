@@ -34,7 +34,7 @@ def test_spread_takes_every_source_once_before_any_twice(finished_run) -> None: 
 
 def test_real_windows_are_the_frames_and_sound_of_their_place(finished_run) -> None:  # type: ignore[no-untyped-def]
     run = finished_run(tasks=("svg",))
-    found = sources_of(run.decode, "test", run.clip)
+    found = sources_of(run.decode, "test")
     assert [length for source in found for _, length in source.clips] == [14] * 8
     places = spread(found, 30, run.clip, seed=1)
     windows = RealWindows(run.decode, "test", places, run.clip, run.audio)

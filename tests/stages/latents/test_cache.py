@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from pipeline.contracts.latents import read_latents, read_statistics
-from pipeline.contracts.moments import write_moments
+from pipeline.contracts.moments import moments_sample
 from pipeline.contracts.outputs import stage_output
-from pipeline.contracts.shards import ShardWriter
 from pipeline.errors import DataError
 from pipeline.params import Params, load_params
 from stages.autoencoder.model import MultiModalAutoencoder, Shapes, save
 from stages.latents import run
+from tests.shards import write_shards
 
 ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
@@ -30,11 +30,12 @@ def inputs(tmp_path: Path) -> Callable[[Params], tuple[Path, Path]]:
         with stage_output(tmp_path / "autoencoder", params={}, inputs={}, code=HERE) as work:
             save(work.folder, MultiModalAutoencoder(params.autoencoder, Shapes(4, 4, 16, ("a", "b"))))
         random = np.random.default_rng(0)
-        with stage_output(tmp_path / "encode", params={}, inputs={}, code=HERE) as work, ShardWriter(work.folder, 10**8) as writer:
-            for i in range(4):
-                video, audio = (random.standard_normal((n, 8, 4, 4)).astype(np.float16) for n in (20, 2))
-                write_moments(writer, video, audio, {"clip_id": f"{i:016x}_000000", "class_id": i % 2, "class_name": "ab"[i % 2],
-                                                     "split": ("train", "test")[i // 2], "window_starts": [0, 4]})
+        with stage_output(tmp_path / "encode", params={}, inputs={}, code=HERE) as work:
+            write_shards(work, (
+                moments_sample(*(random.standard_normal((n, 8, 4, 4)).astype(np.float16) for n in (20, 2)), {
+                    "clip_id": f"{i:016x}_000000", "class_id": i % 2, "class_name": "ab"[i % 2],
+                    "split": ("train", "test")[i // 2], "window_starts": [0, 4]})
+                for i in range(4)))
         return tmp_path / "autoencoder", tmp_path / "encode"
 
     return make

@@ -15,10 +15,9 @@ import torch
 
 from pipeline.contracts.audio_image_shards import gray_array, read_audio_images
 from pipeline.contracts.decoded import read_decoded
-from pipeline.contracts.latents import LatentStatistics, write_latent, write_statistics
+from pipeline.contracts.latents import LatentStatistics, latent_sample, write_statistics
 from pipeline.contracts.outputs import stage_output
 from pipeline.contracts.samples import read_lossless, read_samples
-from pipeline.contracts.shards import ShardWriter
 from pipeline.errors import DataError
 from pipeline.params import ComputeParams, SampleParams, load_params
 from stages.autoencoder.model import MultiModalAutoencoder, Shapes
@@ -27,6 +26,7 @@ from stages.dit.checkpoint import make_network
 from stages.dit.checkpoint import save as save_dit
 from stages.klvae.model import build_scratch
 from stages.sample import run as sample_run
+from tests.shards import write_shards
 
 NAMES = ("across", "down")
 SAMPLE = SampleParams(tasks=("svg", "a2v", "v2a"), num_samples=3, sampler="ddim", steps=2, guidance_scale=2.0, batch_size=2)
@@ -63,11 +63,12 @@ def ready(finished_run: Callable[..., Any]) -> Ready:
         save_dit(work.folder, make_network(dit, statistics), statistics)
     random = np.random.default_rng(0)
     with stage_output(folders["latents"], params={}, inputs={}, code=Path(__file__).parent) as work:
-        with ShardWriter(work.folder, 10**8) as writer:
-            for image in read_audio_images(real.audio_images):
-                meta = {name: image["meta"][name] for name in ("clip_id", "start_frame", "class_id", "split")}
-                z_a, z_v = (random.standard_normal((2 * c, h, w)).astype(np.float16) for c, h, w in (audio, video))
-                write_latent(writer, z_a, z_v, meta)
+        samples = []
+        for image in read_audio_images(real.audio_images):
+            meta = {name: image["meta"][name] for name in ("clip_id", "start_frame", "class_id", "split")}
+            z_a, z_v = (random.standard_normal((2 * c, h, w)).astype(np.float16) for c, h, w in (audio, video))
+            samples.append(latent_sample(z_a, z_v, meta))
+        write_shards(work, samples)
         write_statistics(work.folder, statistics)
     return Ready({"seed": 3, "compute": ComputeParams(device="cpu", num_threads=1), "clip": real.clip, "audio": real.audio,
                   "vocoder": replace(params.vocoder, iterations=2), **folders, "decode": real.decode, "audio_images": real.audio_images})
@@ -126,9 +127,8 @@ def test_stages_of_different_runs_are_told_apart(ready: Ready, tmp_path: Path) -
     latents = tmp_path / "other" / "latents"
     statistics = LatentStatistics((1, 1, 1), (1, 1, 1), (0.0,), (1.0,), (0.0,), (1.0,), NAMES)
     with stage_output(latents, params={}, inputs={}, code=Path(__file__).parent) as work:
-        with ShardWriter(work.folder, 10**8) as writer:
-            meta = {"clip_id": "train-only", "start_frame": 0, "class_id": 0, "split": "train"}
-            write_latent(writer, np.zeros((2, 1, 1), np.float16), np.zeros((2, 1, 1), np.float16), meta)
+        meta = {"clip_id": "train-only", "start_frame": 0, "class_id": 0, "split": "train"}
+        write_shards(work, [latent_sample(np.zeros((2, 1, 1), np.float16), np.zeros((2, 1, 1), np.float16), meta)])
         write_statistics(work.folder, statistics)
     with pytest.raises(DataError, match="no windows of the test split"):
         replace(ready, arguments={**ready.arguments, "latents": latents}).run(tmp_path / "sample")

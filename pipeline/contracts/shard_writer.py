@@ -1,0 +1,217 @@
+"""Samples into shards, such that new data costs its own size: finished work is taken over, whatever run made it.
+
+What is made at once and known by one content address is a unit: the samples of one clip. A unit whose address is found in the
+stage's last output, or in what a killed run left, is copied from there (checked by hash), or its whole shard linked. The
+result is a function of the units alone: it equals, byte for byte, that of a run that began with nothing.
+
+Where one shard ends and the next begins is decided by the names of the units (they begin with a hash), not by their
+number: a unit more or less changes one shard, seldom two, and leaves the bytes of all the others as they were.
+"""
+
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import webdataset as wds
+
+from pipeline.contracts.finished_units import FinishedUnits, rows_of, sidecar
+from pipeline.contracts.outputs import Work, atomic_path
+from pipeline.contracts.shards import INDEX, META, content_hash16, encode_field, index_schema
+
+Fields = Mapping[str, Any]
+"""The members of a sample by name with ending: "frames.npy" (array), "gray.png" (bytes), "meta.json" (dict)."""
+Task = TypeVar("Task")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit(Generic[Task]):
+    """The samples of one clip."""
+
+    name: str
+    """The clip_id: begins with 16 hexadecimal digits of a hash; the keys of the samples begin with it."""
+    split: str
+    num_bytes: int
+    """About; decides where shards end, so it must be the same in every run."""
+    address: bytes
+    """16 bytes (recipe.address): of all that decides the samples but `meta`, their keys included."""
+    meta: Mapping[str, object]
+    """Fields of the samples' meta.json that are told, not computed (class, split): put in, also in what is taken over."""
+    task: Task
+    """What `make` needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Where the units came from."""
+
+    made: int
+    taken_over: int
+
+    def summary(self) -> dict[str, object]:
+        """For the closing line, when there is something to say."""
+        return {"made": self.made, "taken over": self.taken_over} if self.taken_over else {}
+
+
+def write_units(
+    work: Work, units: Iterable[Unit[Task]], shard_bytes: int,
+    make: Callable[[Iterator[Task]], Iterator[Sequence[tuple[str, Fields]]]], advance: Callable[[], None] = lambda: None,
+) -> Tally:
+    """Write `{split}-%06d.tar` and the index into `work.folder`.
+
+    Args:
+        work: from `stage_output(..., takes_over=True)` (without it, only this run's own unfinished work is taken up).
+        units: in any order.
+        shard_bytes: no shard is larger, unless one unit is.
+        make: from tasks to the (key, fields) of each one's samples, in the order of the tasks; drawn from as shards are written.
+        advance: called for every unit.
+    """
+    shards = plan_shards(units, shard_bytes)
+    whole = _keep_whole(work.folder, shards)
+    finished = FinishedUnits(work.earlier)
+    rest = [(name, members) for name, members in shards if name not in whole]
+    for name, members in shards:
+        for _ in members if name in whole else ():
+            advance()
+    made = make(unit.task for _, members in rest for unit in members if unit.address not in finished)
+    num_made = 0
+    for name, members in rest:
+        linked = finished.whole_shard([(unit.address, unit.meta) for unit in members])
+        if linked is not None:
+            _link(linked[0], linked[1], work.folder, name)
+            for _ in members:
+                advance()
+            continue
+        with _ShardFile(work.folder, name) as shard:
+            for unit in members:
+                samples: Sequence[tuple[str, Fields]] | None = finished.samples(unit.address, unit.meta)
+                if samples is None:
+                    # What was found and is damaged is made after all.
+                    samples = next(make(iter([unit.task]))) if unit.address in finished else next(made)
+                    num_made += 1
+                for key, fields in samples:
+                    shard.write(key, unit, fields)
+                advance()
+    assert next(made, None) is None, "more was made than asked for"
+    _write_index(work.folder)
+    return Tally(num_made, sum(len(members) for _, members in shards) - num_made)
+
+
+def plan_shards(units: Iterable[Unit[Task]], shard_bytes: int) -> list[tuple[str, list[Unit[Task]]]]:
+    """Which units each shard holds, in order.
+
+    The units of a split are parted by the bits of their names, one after the other, until each part is within `shard_bytes`. Parts of
+    one source (the same 16 digits) are cut one after the other in time.
+    """
+    plan = []
+    for split, members in groupby(sorted(units, key=lambda unit: (unit.split, unit.name)), key=lambda unit: unit.split):
+        parts = _parted(list(members), shard_bytes, bit=63)
+        plan += [(f"{split}-{number:06d}.tar", part) for number, part in enumerate(parts)]
+    return plan
+
+
+def _parted(units: list[Unit[Task]], shard_bytes: int, bit: int) -> list[list[Unit[Task]]]:
+    """Units sorted by name, which agree in the bits above `bit`."""
+    if sum(unit.num_bytes for unit in units) <= shard_bytes or len(units) < 2:
+        return [units] if units else []
+    if bit < 0:
+        first, size = 1, units[0].num_bytes
+        while first < len(units) and size + units[first].num_bytes <= shard_bytes:
+            size += units[first].num_bytes
+            first += 1
+        return [units[:first], *_parted(units[first:], shard_bytes, bit)]
+    ones = next((i for i, unit in enumerate(units) if int(unit.name[:16], 16) >> bit & 1), len(units))
+    return _parted(units[:ones], shard_bytes, bit - 1) + _parted(units[ones:], shard_bytes, bit - 1)
+
+
+class _ShardFile:
+    """A shard being written: under its own name, and with its rows beside it, when it is whole."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name = folder, name
+        self.temporary = folder / f".{name}.tmp"
+        self.stream = self.temporary.open("wb")
+        # No time, no user of this machine: the same samples are the same bytes.
+        self.tar = wds.TarWriter(self.stream, user="mmldm", group="mmldm", mode=0o644, mtime=0.0, encoder=False)
+        self.samples: dict[str, tuple[Unit[Any], dict[str, bytes]]] = {}
+
+    def __enter__(self) -> "_ShardFile":
+        return self
+
+    def write(self, key: str, unit: Unit[Any], fields: Fields) -> None:
+        assert key.startswith(unit.name) and "." not in key, (key, unit.name)
+        told = {META: {**fields[META], **unit.meta}} if META in fields else {}
+        encoded = {name: encode_field(name, value) for name, value in sorted({**fields, **told}.items())}
+        self.tar.write({"__key__": key, **encoded})
+        self.samples[key] = unit, {name: content_hash16(data) for name, data in encoded.items()}
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.tar.close()
+        self.stream.close()
+        if kind is None:
+            rows = self._rows()
+            _write_rows(self.folder / sidecar(self.name), rows)
+            os.replace(self.temporary, self.folder / self.name)
+
+    def _rows(self) -> list[dict[str, object]]:
+        rows: dict[str, dict[str, object]] = {}
+        with tarfile.open(self.temporary) as tar:
+            for member in tar:
+                key, field = member.name.split(".", 1)
+                unit, hashes = self.samples[key]
+                row = rows.setdefault(key, {"key": key, "split": unit.split, "shard": self.name, "address": unit.address})
+                row.update({f"{field}@offset": member.offset_data, f"{field}@size": member.size, f"{field}@hash": hashes[field]})
+        return list(rows.values())
+
+
+def _keep_whole(folder: Path, shards: list[tuple[str, list[Unit[Task]]]]) -> set[str]:
+    """Names of the shards that a killed run of the same signature finished; all else in the folder is thrown away."""
+    rows = rows_of(folder)
+    whole = set()
+    for name, members in shards:
+        if name in rows:
+            found = [address for address, _ in groupby(rows[name].column("address").to_pylist())]
+            if found == [unit.address for unit in members]:
+                whole.add(name)
+    for name, table in rows.items():
+        if name in whole:
+            pq.write_table(table, folder / sidecar(name))  # where a run was killed while it removed them
+    for path in (*folder.glob(".*.tmp"), *folder.glob(".*.rows"), *folder.glob("*.tar"), *folder.glob(INDEX)):
+        if path.name not in whole and path.name not in {sidecar(name) for name in whole}:
+            path.unlink()
+    return whole
+
+
+def _link(source: Path, rows: pa.Table, folder: Path, name: str) -> None:
+    rows = rows.set_column(rows.schema.get_field_index("shard"), "shard", pa.array([name] * len(rows)))
+    _write_rows(folder / sidecar(name), rows.to_pylist())
+    with suppress(FileNotFoundError):
+        (folder / name).unlink()
+    try:
+        os.link(source.resolve(), folder / name)
+    except OSError:  # a file system without hard links
+        temporary = folder / f".{name}.tmp"
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, folder / name)
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=index_schema(rows)), temporary)
+
+
+def _write_index(folder: Path) -> None:
+    """The rows of all shards in one table, sorted by key."""
+    parts = [pq.read_table(path) for path in sorted(folder.glob(".*.rows"))]
+    table = pa.concat_tables(parts, promote_options="default").sort_by("key") if parts else pa.Table.from_pylist([], index_schema([]))
+    with atomic_path(folder / INDEX) as temporary:
+        pq.write_table(table, temporary)
+    for path in folder.glob(".*.rows"):
+        path.unlink()
