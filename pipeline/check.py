@@ -30,7 +30,7 @@ def check_project(root: Path) -> list[str]:
     check_lock_file(root / "dvc.lock")
     check_not_outputs(root, params.data.raw)
     graph = load_graph(root)
-    said = ["params.yaml is complete", check_raw(root, params.data.raw, graph), check_disk(root)]
+    said = ["params.yaml is complete", check_raw(root, params.data.raw, graph, params.inventory.labels), check_disk(root)]
     dead = release_dead_locks(root)
     if dead:
         said.append("removed a lock that a killed run had left; its stages go on where they stopped")
@@ -47,17 +47,23 @@ def check_not_outputs(root: Path, raw: str) -> None:
         raise DataError(f"data.raw is {raw}, which holds the stages' outputs too; move your videos to data/raw and name that")
 
 
-def check_raw(root: Path, raw: str, graph: Graph) -> str:
-    """`data.raw` holds `<class>/<file>`, or is made by a stage of the graph.
+def check_raw(root: Path, raw: str, graph: Graph, labels: str | None = None) -> str:
+    """`data.raw` holds `<class>/<file>`, or files and the table `labels`, or is made by a stage of the graph.
 
     Raises:
-        DataError: see `pipeline.raw_folder.require_class_folders`.
+        DataError: the table is not there; see `pipeline.raw_folder.require_class_folders` for the rest.
     """
     folder = root / raw  # an absolute path stays one
     for stage in graph.stages.values():
         if any(folder.resolve().is_relative_to((root / out).resolve()) for out in stage.outs):
             return f"data.raw is {raw}, which {stage.name} writes"
     classes = require_class_folders(folder, demo_clips=Path("data/demo_data/clips"))
+    if labels is not None:
+        if not (folder / labels).is_file():
+            raise DataError(f'inventory.labels is "{labels}", but {folder / labels} is not there; put the table into data.raw')
+        return f"data.raw is {raw}, its labels are in {labels}"
+    if not classes:
+        raise DataError(f"data.raw is {raw}, which has a table but no class folders; name the table in inventory.labels")
     return f"data.raw is {raw}, {classes} class folder{'s' * (classes != 1)}"
 
 

@@ -4,7 +4,7 @@ Units are suffixes (`_sec`, `_hz`, `_px`); choices are `Literal`s; derived sizes
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import yaml
@@ -116,10 +116,18 @@ class InventoryParams:
     """Accept clips whose every sample is zero (they are counted either way)."""
     max_rejected_share: float
     """More rejected files than this share stop the run, 0 to 1."""
+    labels: str | None
+    """Table in data.raw, .csv or .parquet, with the columns path, class, split, caption; null: each file's folder is its class."""
 
     def __post_init__(self) -> None:
         require(0 < self.test_share <= 0.5, "inventory.test_share", self.test_share, "more than 0, at most 0.5")
         require(0 <= self.max_rejected_share <= 1, "inventory.max_rejected_share", self.max_rejected_share, "0 to 1")
+        if self.labels is not None:
+            path = PurePosixPath(self.labels)
+            require(path.suffix.lower() in (".csv", ".parquet"), "inventory.labels", repr(self.labels), "a file .csv or .parquet, or null")
+            # Inside of data.raw it is tracked with the videos, so that an edit of it runs the inventory again.
+            inside = not path.is_absolute() and ".." not in path.parts
+            require(inside, "inventory.labels", self.labels, "a path relative to data.raw, of a file that lies in it")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

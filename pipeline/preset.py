@@ -1,5 +1,6 @@
-"""Ready params.yaml files (`pipeline/presets/*.yaml`), and how one is put to use without losing the user's data path."""
+"""Ready params.yaml files (`pipeline/presets/*.yaml`), and how one is put to use without losing the user's data path and labels."""
 
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ NAMES = ("demo", "demo-hour", "landscape", "aistpp", "audioset")
 KEPT = "params.previous.yaml"
 """Where a params.yaml that was edited by hand is kept when a preset takes its place."""
 _RAW = re.compile(r"(?m)^(data:\n  raw: ).*$")
+_LABELS = re.compile(r"(?m)^(  labels: ).*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def preset_params(name: str) -> Params:
 
 
 def use_preset(name: str, params_file: Path) -> Used:
-    """Write a preset over params.yaml, atomically; the user's `data.raw` stays.
+    """Write a preset over params.yaml, atomically; the user's `data.raw` and `inventory.labels` stay.
 
     Args:
         name: one of `NAMES`.
@@ -63,11 +65,12 @@ def use_preset(name: str, params_file: Path) -> Used:
     """
     text = preset_text(name)
     current = _values(params_file)
-    raw = current.get("data", {}).get("raw") if isinstance(current.get("data"), dict) else None
-    if isinstance(raw, str) and raw.strip():
-        text = _RAW.sub(lambda match: match[1] + _scalar(raw), text, count=1)
+    for section, key, pattern in (("data", "raw", _RAW), ("inventory", "labels", _LABELS)):
+        own = current.get(section, {}).get(key) if isinstance(current.get(section), dict) else None
+        if isinstance(own, str) and own.strip():
+            text = pattern.sub(functools.partial(_replaced, own), text, count=1)
     params = parse_params(yaml.safe_load(text))
-    kept = params_file.exists() and not any(_same_but_raw(current, yaml.safe_load(preset_text(other))) for other in NAMES)
+    kept = params_file.exists() and not any(_same_but_data(current, yaml.safe_load(preset_text(other))) for other in NAMES)
     if kept:
         write_text(params_file.with_name(KEPT), params_file.read_text(encoding="utf-8"))
     write_text(params_file, text)
@@ -83,8 +86,17 @@ def _values(params_file: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _same_but_raw(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    return {**a, "data": None} == {**b, "data": None}
+def _same_but_data(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return _without_users_own(a) == _without_users_own(b)
+
+
+def _without_users_own(values: dict[str, Any]) -> dict[str, Any]:
+    inventory = values.get("inventory")
+    return {**values, "data": None, "inventory": {**inventory, "labels": None} if isinstance(inventory, dict) else inventory}
+
+
+def _replaced(own: str, match: re.Match[str]) -> str:
+    return match[1] + _scalar(own)
 
 
 def _scalar(text: str) -> str:

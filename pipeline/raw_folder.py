@@ -5,6 +5,9 @@ from pathlib import Path
 
 from pipeline.errors import DataError
 
+LABELS = (".csv", ".parquet")
+"""Endings of a table of labels; beside one, files may lie anywhere, which the inventory looks at."""
+
 
 def require_class_folders(raw: Path, demo_clips: Path) -> int:
     """Make sure that `data.raw` holds at least one `<class>/<file>`, and no file that DVC, which hashes them all, could not read.
@@ -14,7 +17,7 @@ def require_class_folders(raw: Path, demo_clips: Path) -> int:
         demo_clips: what to set data.raw to for the demo set, for the error text.
 
     Returns:
-        The number of class folders that hold files.
+        The number of class folders that hold files; may be 0 beside a table of labels.
 
     Raises:
         DataError: it does not; in one line with the next step.
@@ -36,10 +39,10 @@ def _count_classes(raw: Path, way_out: str) -> int:
     inside = raw / "<class>"
     if not entries:
         raise DataError(f"data.raw is {raw}, which is empty; put videos into {inside}, or {way_out}")
-    if not folders:
+    if not folders and not any(entry.suffix.lower() in LABELS for entry in entries):
         raise DataError(f"data.raw is {raw}, which has {len(entries)} files but no class folders; move them into {inside}, or {way_out}")
     classes = [folder for folder in folders if any(_is_shown_file(path) for path in folder.iterdir())]
-    if not classes:
+    if not classes and not any(entry.suffix.lower() in LABELS for entry in entries):
         deeper = next((folder for folder in folders if any(_is_shown_file(path) for path in folder.rglob("*"))), None)
         if deeper:
             raise DataError(f"data.raw is {raw}, whose folders hold folders, not files; set data.raw to {deeper}, or move the files up")

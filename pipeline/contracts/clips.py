@@ -23,6 +23,7 @@ CLIPS_SCHEMA = pa.schema([
     ("audio_channels", pa.int64()),
     ("reader", pa.string()),            # "decord" or "pyav": which reader is right for this file
     ("audio_offset_sec", pa.float64()), # first audio sample minus first shown frame; 0 when they start together
+    ("caption", pa.string()),           # from inventory.labels; "" if none
 ])
 """One row a clip, sorted by clip_id."""
 

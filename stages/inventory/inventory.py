@@ -1,7 +1,7 @@
 """The run of the inventory: list, measure in worker processes, choose readers, cut into clips, split, write."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.contracts.clips import write_clips
@@ -11,7 +11,8 @@ from pipeline.errors import DataError
 from pipeline.params import ClipParams, InventoryParams
 from pipeline.progress import Progress, say
 from pipeline.workers import map_ordered
-from stages.inventory.listing import list_files
+from stages.inventory.labels import read_labels
+from stages.inventory.listing import Candidate, list_files, require_folder
 from stages.inventory.probe import SILENCE_PEAK, Probe, probe
 from stages.inventory.quality import write_quality
 from stages.inventory.readers import choose_reader
@@ -27,7 +28,7 @@ class Task:
     """One file to measure, in a worker."""
 
     source: Path
-    path: str
+    candidate: Candidate
     clip: ClipParams
     allow_silent: bool
 
@@ -36,13 +37,22 @@ class Task:
 class Source:
     """One accepted file."""
 
-    path: str
-    class_name: str
+    candidate: Candidate
     measured: Probe
     reader: str
     reader_because: str
     clips: list[tuple[float, float]]
     """(start, duration) in seconds."""
+
+    @property
+    def path(self) -> str:
+        """Relative to data.raw."""
+        return self.candidate.path
+
+    @property
+    def class_name(self) -> str:
+        """By label or folder."""
+        return self.candidate.class_name
 
     @property
     def silent(self) -> bool:
@@ -61,14 +71,16 @@ def run(
         num_workers: processes; 0: every core. Changes no byte of the output.
 
     Raises:
-        DataError: no folder, no class folders, no clip left, too many rejected, nothing that could be held out.
+        DataError: no folder, no class folders, a table of labels that cannot be used, no clip left, too many rejected, nothing that
+            could be held out.
     """
-    listing = list_files(source)
+    require_folder(source)
+    listing = list_files(source, read_labels(source, inventory.labels) if inventory.labels else None)
     say("inventory", f"{len(listing.candidates)} files of {source} -> {out}, each one decoded whole")
     known_by = {"seed": seed, "clip": clip, "inventory": inventory}
     with stage_output(out, params=known_by, inputs={"raw": source}, code=Path(__file__).parent) as work:
         sources, rejected = _without_duplicates(
-            _measure_all([Task(source, path, clip, inventory.allow_silent) for path in listing.candidates], num_workers))
+            _measure_all([Task(source, candidate, clip, inventory.allow_silent) for candidate in listing.candidates], num_workers))
         rejected = sorted([*listing.rejected, *rejected], key=lambda row: str(row["source_path"]))
         _require_enough(sources, rejected, inventory.max_rejected_share, source)
         split = split_sources([_split_source(item, clip) for item in sources], inventory.test_share, seed)
@@ -87,8 +99,9 @@ def run(
 
 def measure(task: Task) -> Source | dict[str, object]:
     """One file: a `Source`, or its row in the table of rejected files."""
+    path = task.candidate.path
     try:
-        measured = probe(task.source / task.path)
+        measured = probe(task.source / path)
         begin, end = common_stretch(measured, task.clip)
         if measured.audio_peak < SILENCE_PEAK and not task.allow_silent:
             raise RejectedFile("silent_audio", f"all {measured.audio_end_sec - measured.audio_start_sec:.2f} s of the sound are zero")
@@ -96,9 +109,9 @@ def measure(task: Task) -> Source | dict[str, object]:
         if not clips:  # its times, rounded to milliseconds, are a hair too short
             raise RejectedFile("overlap_too_short", f"{end - begin:.4f} s of both; one window is {task.clip.window_sec:g} s")
     except RejectedFile as rejection:
-        return {"source_path": task.path, "reason": rejection.reason, "detail": rejection.detail}
-    reader, because = choose_reader(task.source / task.path, measured)
-    return Source(task.path, task.path.split("/")[0], measured, reader, because, clips)
+        return {"source_path": path, "reason": rejection.reason, "detail": rejection.detail}
+    reader, because = choose_reader(task.source / path, measured)
+    return Source(task.candidate, measured, reader, because, clips)
 
 
 def common_stretch(measured: Probe, clip: ClipParams) -> tuple[float, float]:
@@ -147,6 +160,7 @@ def clip_rows(sources: list[Source], split: dict[str, str]) -> list[dict[str, ob
             "audio_rate_hz": measured.audio_rate_hz, "audio_channels": measured.audio_channels,
             # decord is only right when it reads from the first frame on (stages/decode/video.py).
             "reader": item.reader if start == 0 else "pyav", "audio_offset_sec": measured.audio_start_sec,
+            "caption": item.candidate.caption,
         } for start, duration in item.clips]
     return rows
 
@@ -160,7 +174,8 @@ def _measure_all(tasks: list[Task], num_workers: int) -> Iterator[Source | dict[
 
 
 def _crashed(task: Task) -> dict[str, object]:
-    return {"source_path": task.path, "reason": "reader_crashed", "detail": "the process that read it died, also when it read nothing else"}
+    return {"source_path": task.candidate.path, "reason": "reader_crashed",
+            "detail": "the process that read it died, also when it read nothing else"}
 
 
 def _without_duplicates(results: Iterator[Source | dict[str, object]]) -> tuple[list[Source], list[dict[str, object]]]:
@@ -170,8 +185,19 @@ def _without_duplicates(results: Iterator[Source | dict[str, object]]) -> tuple[
         if isinstance(result, dict):
             rejected.append(result)
         elif (same := first.setdefault(result.measured.sha256, result)) is not result:
-            rejected.append({"source_path": result.path, "reason": "duplicate", "detail": f"same bytes as {same.path}"})
+            rejected.append({"source_path": result.path, "reason": "duplicate", "detail": _same_as(result.candidate, same.candidate)})
+            if result.candidate.split == "test" and same.candidate.split != "test":
+                # What the labels hold out is held out, whichever of its copies they name.
+                first[same.measured.sha256] = replace(same, candidate=replace(same.candidate, split="test"))
     return list(first.values()), rejected
+
+
+def _same_as(candidate: Candidate, kept: Candidate) -> str:
+    """What is told of a duplicate, with all in which it is not the same."""
+    said = (("class", kept.class_name, candidate.class_name), ("split", kept.split, candidate.split),
+            ("caption", kept.caption, candidate.caption))
+    differs = [f"{name} is {there or 'not given'} there, {here or 'not given'} here" for name, there, here in said if there != here]
+    return "; ".join([f"same bytes as {kept.path}", *differs])
 
 
 def _require_enough(sources: list[Source], rejected: list[dict[str, object]], max_share: float, raw: Path) -> None:
@@ -187,4 +213,4 @@ def _require_enough(sources: list[Source], rejected: list[dict[str, object]], ma
 
 def _split_source(item: Source, clip: ClipParams) -> SplitSource:
     windows = sum(len(window_starts(round(duration * clip.fps), clip)) for _, duration in item.clips)
-    return SplitSource(item.measured.sha256, item.class_name, windows)
+    return SplitSource(item.measured.sha256, item.class_name, windows, item.measured.sha256, item.candidate.split)

@@ -88,6 +88,17 @@ def test_files_without_class_folders(tmp_path: Path) -> None:
         check_raw(tmp_path, "raw", GRAPH)
 
 
+def test_files_beside_a_table_of_labels(tmp_path: Path) -> None:
+    (tmp_path / "raw/deep/er").mkdir(parents=True)
+    for name in ("a.mp4", "deep/er/b.mp4", "labels.csv"):
+        (tmp_path / "raw" / name).touch()
+    assert check_raw(tmp_path, "raw", GRAPH, "labels.csv") == "data.raw is raw, its labels are in labels.csv"
+    with pytest.raises(DataError, match=r"a table but no class folders; name the table in inventory\.labels"):
+        check_raw(tmp_path, "raw", GRAPH)
+    with pytest.raises(DataError, match=r'inventory\.labels is "other\.csv", but .* is not there'):
+        check_raw(tmp_path, "raw", GRAPH, "other.csv")
+
+
 def test_a_file_that_dvc_could_not_hash(tmp_path: Path) -> None:
     (tmp_path / "raw/rain").mkdir(parents=True)
     (tmp_path / "raw/rain/a.mp4").touch()

@@ -83,6 +83,9 @@ def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, An
     ({"sample__tasks": ["a2v"], "dit__a2v_share": 0.0}, "dit.a2v_share is 0.0, expected more than 0, as sample.tasks has a2v"),
     ({"autoencoder__loss__classification": 0.0}, "autoencoder.signal_decoder.class_embedding is true, expected false"),
     ({"autoencoder__signal_decoder__inference_steps": 3}, "autoencoder.signal_decoder.inference_steps is 3, expected a divisor of 1000"),
+    ({"inventory__labels": "labels.txt"}, "inventory.labels is 'labels.txt', expected a file .csv or .parquet, or null"),
+    ({"inventory__labels": "../labels.csv"}, "inventory.labels is ../labels.csv, expected a path relative to data.raw, of a file that"),
+    ({"inventory__labels": "/data/labels.csv"}, "inventory.labels is /data/labels.csv, expected a path relative to data.raw"),
     ({"data__raw": "~/videos"}, "data.raw is ~/videos, expected a path without ~: "),
     ({"data__raw": "  "}, "data.raw is '  ', expected the path of a folder <class>/<file>"),
 ])

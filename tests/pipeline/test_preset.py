@@ -80,6 +80,13 @@ def test_use_keeps_the_users_data_path_and_the_presets_comments(tmp_path: Path) 
     assert load_params(file).data.raw == raw
 
 
+def test_use_keeps_the_users_labels(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(preset_text("demo").replace("labels: null", "labels: my labels.csv"))
+    assert not use_preset("landscape", file).kept
+    assert load_params(file).inventory.labels == "my labels.csv"
+
+
 def test_there_and_back_leaves_the_demo_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(preset_text("demo"))

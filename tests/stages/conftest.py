@@ -100,7 +100,7 @@ def _clip_row(class_names: tuple[str, ...], class_id: int, i: int, clips_per_cla
     return {"clip_id": f"{digits}_000000", "source_path": f"{class_names[class_id]}/{i}.mp4", "source_sha256": digits * 4,
             "class_name": class_names[class_id], "class_id": class_id, "split": "test" if 2 * i >= clips_per_class else "train",
             "start_sec": float(i), "duration_sec": 1.4, "fps": 10.0, "width_px": 32, "height_px": 32, "audio_rate_hz": 8000,
-            "audio_channels": 1, "reader": "pyav", "audio_offset_sec": 0.0}
+            "audio_channels": 1, "reader": "pyav", "audio_offset_sec": 0.0, "caption": ""}
 
 
 def _gray(class_id: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """From the inventory to shards: pytest tests/stages/decode/test_decode.py"""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 from pipeline.contracts.clips import read_clips
 from pipeline.contracts.decoded import float_waveform, read_decoded
 from pipeline.errors import DataError
-from pipeline.params import AudioParams, ClipParams, DecodeParams, InventoryParams
+from pipeline.params import AudioParams, ClipParams, DecodeParams, load_params
 from stages import inventory
 from stages.decode import run
 
 MakeClip = Callable[..., Path]
+TINY = Path(__file__).resolve().parents[2] / "presets" / "tiny.yaml"
 CLIP = ClipParams(frame_size_px=64, fps=10, num_frames=16, window_stride=2, fit="pad", max_sec=4.0)
 AUDIO = AudioParams(sample_rate_hz=16000, n_fft=1024, win_length=1024, hop_length=256, n_mels=80, f_min_hz=80.0, f_max_hz=7600.0)
 
@@ -24,7 +26,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, make_clip: MakeClip) -> Path:
     folder = tmp_path_factory.mktemp("data")
     for i in range(12):
         make_clip(folder / "raw" / f"class_{i % 2}" / f"{i}.mp4", 6.5 if i == 3 else 3.2, event_sec=1.0, tone_hz=300 + 40 * i)
-    inventory.run(seed=7, clip=CLIP, inventory=InventoryParams(test_share=0.2, allow_silent=False, max_rejected_share=0.5),
+    inventory.run(seed=7, clip=CLIP, inventory=replace(load_params(TINY).inventory, test_share=0.2),
                   source=folder / "raw", out=folder / "inventory", num_workers=1)
     return folder
 

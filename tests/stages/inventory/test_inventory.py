@@ -12,10 +12,11 @@ from pipeline.errors import DataError
 from pipeline.params import ClipParams, InventoryParams
 from stages.inventory import run
 from stages.inventory.inventory import Task, cut, measure
+from stages.inventory.listing import Candidate
 from stages.inventory.reasons import REASONS
 
 CLIP = ClipParams(frame_size_px=32, fps=10, num_frames=16, window_stride=2, fit="pad", max_sec=10.0)
-INVENTORY = InventoryParams(test_share=0.2, allow_silent=False, max_rejected_share=0.5)
+INVENTORY = InventoryParams(test_share=0.2, allow_silent=False, max_rejected_share=0.5, labels=None)
 MakeClip = Callable[..., Path]
 
 # What ../shared/bad_clips/README.csv expects of each file: a reason code, or the (width, height, frames) that are shown.
@@ -62,7 +63,7 @@ def inventory_of(raw: Path, out: Path, *, num_workers: int = 1, **changes: objec
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_bad_clip_gets_what_its_readme_expects(name: str, bad_clips: Path) -> None:
-    result = measure(Task(bad_clips, name, CLIP, allow_silent=False))
+    result = measure(Task(bad_clips, Candidate(name, "awkward"), CLIP, allow_silent=False))
     if isinstance(result, dict):
         assert (result["source_path"], result["reason"]) == (name, EXPECTED[name])
         assert result["detail"]
@@ -83,7 +84,7 @@ def test_bad_clips_together_never_stop_the_run(bad_clips: Path, tmp_path: Path) 
 def test_reader_is_pyav_exactly_where_decord_is_wrong(bad_clips: Path) -> None:
     chosen = {}
     for name in ("good_reference.mp4", "edit_list_start.mp4", "portrait_rotated.mp4", "variable_frame_rate.mp4"):
-        result = measure(Task(bad_clips, name, CLIP, allow_silent=False))
+        result = measure(Task(bad_clips, Candidate(name, "awkward"), CLIP, allow_silent=False))
         assert not isinstance(result, dict)
         chosen[name] = result.reader_because
     pytest.importorskip("decord")
@@ -166,7 +167,7 @@ def test_long_sources_are_cut_into_clips_of_whole_frames() -> None:
 
 def test_sound_that_starts_late_moves_the_begin(tmp_path: Path, make_clip: MakeClip) -> None:
     make_clip(tmp_path / "late.mp4", 3.0, audio_start_sec=0.5)
-    result = measure(Task(tmp_path, "late.mp4", CLIP, allow_silent=False))
+    result = measure(Task(tmp_path, Candidate("late.mp4", "late"), CLIP, allow_silent=False))
     assert not isinstance(result, dict)
     assert result.measured.audio_start_sec == pytest.approx(0.5, abs=0.03)
     assert result.clips[0][0] == pytest.approx(result.measured.audio_start_sec, abs=0.001)
@@ -175,7 +176,7 @@ def test_sound_that_starts_late_moves_the_begin(tmp_path: Path, make_clip: MakeC
 
 def test_transport_stream_whose_pictures_decord_gets_wrong_goes_to_pyav(tmp_path: Path, make_clip: MakeClip) -> None:
     make_clip(tmp_path / "clip.ts", 2.0, fps=30)
-    result = measure(Task(tmp_path, "clip.ts", CLIP, allow_silent=False))
+    result = measure(Task(tmp_path, Candidate("clip.ts", "ts"), CLIP, allow_silent=False))
     assert not isinstance(result, dict)
     assert result.reader == "pyav"
 

@@ -9,7 +9,8 @@ from stages.inventory.split import SplitSource, split_sources
 
 
 def sources(count: int, class_name: str = "dog", num_windows: int = 5) -> list[SplitSource]:
-    return [SplitSource(hashlib.sha256(f"{class_name}{i}".encode()).hexdigest(), class_name, num_windows) for i in range(count)]
+    shas = [hashlib.sha256(f"{class_name}{i}".encode()).hexdigest() for i in range(count)]
+    return [SplitSource(sha, class_name, num_windows, sha) for sha in shas]
 
 
 def test_share_is_met_and_nothing_moves_when_sources_are_added() -> None:
