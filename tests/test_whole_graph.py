@@ -1,5 +1,7 @@
 """The whole graph on a tiny preset, twice, byte for byte: pytest tests/test_whole_graph.py"""
 
+import contextlib
+import random
 import shutil
 import subprocess
 import sys
@@ -62,6 +64,29 @@ def test_the_results_can_be_looked_at(clones: list[Path]) -> None:
     metrics = said_by_dvc(clones[0], "metrics", "show")
     assert "data/evaluate/metrics.json" in metrics and "fvd_local" in metrics
     assert "dvc_plots/index.html" in said_by_dvc(clones[0], "plots", "show")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]))
+def test_a_stage_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(stage: str, clones: list[Path]) -> None:
+    second, out = clones[1], clones[1] / "data" / stage
+    out.rename(clones[1] / "data" / f"{stage}.undisturbed")
+    undisturbed = bytes_of(clones[1] / "data" / f"{stage}.undisturbed")
+    moments = random.Random(stage)  # the moments are the same in every run, what the machine has done by then is not
+    for _ in range(2):
+        run = subprocess.Popen([sys.executable, "-m", f"stages.{stage}"], cwd=second, stderr=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(moments.uniform(0.2, 6.0))
+        run.kill()
+        run.wait()
+    subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=second, check=True)
+    assert bytes_of(out) == undisturbed
+    assert not list((second / "data/.wip").glob("*/*")), "no unfinished work is left"
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def said_by_dvc(folder: Path, *arguments: str) -> str:

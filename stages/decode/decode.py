@@ -10,6 +10,7 @@ from pipeline.contracts.decoded import decoded_sample
 from pipeline.contracts.outputs import require_whole, stage_output
 from pipeline.contracts.recipe import address, recipe
 from pipeline.contracts.shard_writer import Fields, Unit, write_units
+from pipeline.contracts.shards import META, ShardReader
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, DecodeParams
 from pipeline.progress import Progress, say
@@ -40,17 +41,16 @@ def run(*, clip: ClipParams, sample_rate_hz: int, decode: DecodeParams, source: 
     known_by = {"clip": clip, "sample_rate_hz": sample_rate_hz, "reader": decode.reader, "shard_bytes": decode.shard_bytes}
     made_by = recipe("stages.decode.clip_reader", {})
     tasks = list(clip_tasks(clips, clip, sample_rate_hz, decode.reader, source))
-    progress, scaled = Progress("decode", len(tasks), "clips"), 0
+    progress = Progress("decode", len(tasks), "clips")
 
     def make(todo: Iterator[ClipTask]) -> Iterator[list[tuple[str, Fields]]]:
-        nonlocal scaled
         for decoded in map_ordered(_read_clip, todo, num_workers=decode.num_workers, preload=["stages.decode.clip_reader"]):
-            scaled += decoded.meta["gain"] != 1.0
             yield [decoded_sample(decoded.frames, decoded.waveform, decoded.meta)]
 
     with stage_output(out, params=known_by, inputs={"inventory": inventory / "clips.parquet"}, code=Path(__file__).parent,
                       takes_over=True) as work:
         tally = write_units(work, (unit(task, made_by) for task in tasks), decode.shard_bytes, make, progress.advance)
+        scaled = sum(sample["meta"]["gain"] != 1.0 for sample in ShardReader(work.folder, fields=[META], whole=False))
         frames = sum(task.num_frames for task in tasks)
         work.counts.update(clips=len(tasks), frames=frames)
     return {"clips": len(tasks), "frames": frames, **tally.summary(), "peak_scaled": scaled, "out": out}
