@@ -80,9 +80,12 @@ class ComputeParams:
     """`auto` takes CUDA where there is one."""
     num_threads: int
     """Threads of a torch operation; 0: every core."""
+    num_workers: int
+    """Worker processes over files and clips; 0: every core. The bytes do not depend on it."""
 
     def __post_init__(self) -> None:
         require(self.num_threads >= 0, "compute.num_threads", self.num_threads, "0 (all cores) or more")
+        require(self.num_workers >= 0, "compute.num_workers", self.num_workers, "0 (all cores) or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,13 +192,10 @@ class AudioParams:
 class DecodeParams:
     reader: Literal["auto", "decord", "pyav"]
     """`auto`: decord where it is present and right for the file, PyAV otherwise."""
-    num_workers: int
-    """Worker processes; 0: every core."""
     shard_bytes: int
     """Size at which a new shard is begun."""
 
     def __post_init__(self) -> None:
-        require(self.num_workers >= 0, "decode.num_workers", self.num_workers, "0 (all cores) or more")
         require(self.shard_bytes >= 1_000_000, "decode.shard_bytes", self.shard_bytes, "1000000 or more")
 
 

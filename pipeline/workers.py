@@ -11,8 +11,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import TypeVar
+
+from pipeline.params import ComputeParams
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,24 +26,44 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def map_ordered(
-    function: Callable[[Item], Result], items: Iterable[Item], *, num_workers: int, preload: Sequence[str] = (),
-    on_crash: Callable[[Item], Result] | None = None,
-) -> Iterator[Result]:
-    """`function` of every item, in order, whatever the number of workers; at most two results a worker wait in memory.
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Who does the work; the results and their order do not depend on it."""
 
-    Args:
-        function: importable by name; its exceptions are raised here.
-        items: drawn from as workers become free.
-        num_workers: processes; 0: every core; 1 without `on_crash` runs in this process.
-        preload: modules that the process server imports before it forks.
-        on_crash: what stands for an item whose process died (a broken file can bring down a native decoder);
-            None: `BrokenProcessPool` is raised.
-    """
-    num_workers = num_workers or core_count()
-    if num_workers == 1 and on_crash is None:
-        yield from map(function, items)
-        return
+    num_workers: int = 0
+    """Processes; 0: every core."""
+
+    @classmethod
+    def of(cls, compute: ComputeParams) -> "Workers":
+        """As params.yaml says."""
+        return cls(compute.num_workers)
+
+    def __str__(self) -> str:
+        return f"{self.num_workers or core_count()} workers"
+
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], *, preload: Sequence[str] = (),
+        on_crash: Callable[[Item], Result] | None = None,
+    ) -> Iterator[Result]:
+        """`function` of every item, in order; at most two results a worker wait in memory.
+
+        Args:
+            function: importable by name; its exceptions are raised here.
+            items: drawn from as workers become free.
+            preload: modules that the process server imports before it forks.
+            on_crash: what stands for an item whose process died (a broken file can bring down a native decoder);
+                None: `BrokenProcessPool` is raised. One worker without `on_crash` runs in this process.
+        """
+        num_workers = self.num_workers or core_count()
+        if num_workers == 1 and on_crash is None:
+            return map(function, items)
+        return _map_in_processes(function, items, num_workers, preload, on_crash)
+
+
+def _map_in_processes(
+    function: Callable[[Item], Result], items: Iterable[Item], num_workers: int, preload: Sequence[str],
+    on_crash: Callable[[Item], Result] | None,
+) -> Iterator[Result]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
     waiting: deque[tuple[Item, Future[Result]]] = deque()

@@ -14,18 +14,20 @@ from pipeline.contracts.shards import META, ShardReader
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, DecodeParams
 from pipeline.progress import Progress, say
-from pipeline.workers import core_count, map_ordered
+from pipeline.workers import Workers
 from stages.decode.tasks import ClipTask, clip_tasks
 
 if TYPE_CHECKING:
     from stages.decode.clip_reader import DecodedClip
 
 
-def run(*, clip: ClipParams, sample_rate_hz: int, decode: DecodeParams, source: Path, inventory: Path, out: Path) -> dict[str, object]:
+def run(*, clip: ClipParams, sample_rate_hz: int, decode: DecodeParams, workers: Workers, source: Path, inventory: Path,
+        out: Path) -> dict[str, object]:
     """Decode every clip of the inventory into shards.
 
     Args:
         sample_rate_hz: of the written waveforms.
+        workers: who decodes; changes no byte of the output.
         source: the folder `<class>/<file>` (`data.raw`).
         inventory: the inventory's output folder.
         out: the stage's output folder; clips decoded by the last run, or by one that was killed, are taken over.
@@ -37,14 +39,14 @@ def run(*, clip: ClipParams, sample_rate_hz: int, decode: DecodeParams, source: 
         raise DataError('decode.reader is "decord", which is not installed (it has no build for this machine); set decode.reader to auto')
     clips = read_clips(require_whole(inventory))
     say("decode", f"{len(clips)} clips of {source} -> {out}, {clip.frame_size_px} px, {clip.fps} fps, {sample_rate_hz} Hz, "
-                  f"{decode.num_workers or core_count()} workers")
+                  f"{workers}")
     known_by = {"clip": clip, "sample_rate_hz": sample_rate_hz, "reader": decode.reader, "shard_bytes": decode.shard_bytes}
     made_by = recipe("stages.decode.clip_reader", {})
     tasks = list(clip_tasks(clips, clip, sample_rate_hz, decode.reader, source))
     progress = Progress("decode", len(tasks), "clips")
 
     def make(todo: Iterator[ClipTask]) -> Iterator[list[tuple[str, Fields]]]:
-        for decoded in map_ordered(_read_clip, todo, num_workers=decode.num_workers, preload=["stages.decode.clip_reader"]):
+        for decoded in workers.map(_read_clip, todo, preload=["stages.decode.clip_reader"]):
             yield [decoded_sample(decoded.frames, decoded.waveform, decoded.meta)]
 
     with stage_output(out, params=known_by, inputs={"inventory": inventory / "clips.parquet"}, code=Path(__file__).parent,

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from pipeline.params import Params
 from pipeline.stage import Summary, stage_main
+from pipeline.workers import Workers
 from stages.inventory import run
 
 
 def main(params: Params) -> Summary:
     return run(
         seed=params.seed, clip=params.clip, inventory=params.inventory,
-        source=Path(params.data.raw), out=Path("data/inventory"),
+        workers=Workers.of(params.compute), source=Path(params.data.raw), out=Path("data/inventory"),
     )
 
 

@@ -10,7 +10,7 @@ from pipeline.contracts.windows import window_starts
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, InventoryParams
 from pipeline.progress import Progress, say
-from pipeline.workers import map_ordered
+from pipeline.workers import Workers
 from stages.inventory.labels import read_labels
 from stages.inventory.listing import Candidate, list_files, require_folder
 from stages.inventory.probe import SILENCE_PEAK, Probe, probe
@@ -61,14 +61,14 @@ class Source:
 
 
 def run(
-    *, seed: int, clip: ClipParams, inventory: InventoryParams, source: Path, out: Path, num_workers: int = 0,
+    *, seed: int, clip: ClipParams, inventory: InventoryParams, workers: Workers, source: Path, out: Path,
 ) -> dict[str, object]:
     """Measure every file of `source` and write the tables to `out`.
 
     Args:
+        workers: who measures; changes no byte of the output.
         source: the folder `<class>/<file>` (`data.raw`).
         out: the stage's output folder.
-        num_workers: processes; 0: every core. Changes no byte of the output.
 
     Raises:
         DataError: no folder, no class folders, a table of labels that cannot be used, no clip left, too many rejected, nothing that
@@ -80,7 +80,7 @@ def run(
     known_by = {"seed": seed, "clip": clip, "inventory": inventory}
     with stage_output(out, params=known_by, inputs={"raw": source}, code=Path(__file__).parent) as work:
         sources, rejected = _without_duplicates(
-            _measure_all([Task(source, candidate, clip, inventory.allow_silent) for candidate in listing.candidates], num_workers))
+            _measure_all([Task(source, candidate, clip, inventory.allow_silent) for candidate in listing.candidates], workers))
         rejected = sorted([*listing.rejected, *rejected], key=lambda row: str(row["source_path"]))
         _require_enough(sources, rejected, inventory.max_rejected_share, source)
         split = split_sources([_split_source(item, clip) for item in sources], inventory.test_share, seed)
@@ -165,9 +165,9 @@ def clip_rows(sources: list[Source], split: dict[str, str]) -> list[dict[str, ob
     return rows
 
 
-def _measure_all(tasks: list[Task], num_workers: int) -> Iterator[Source | dict[str, object]]:
+def _measure_all(tasks: list[Task], workers: Workers) -> Iterator[Source | dict[str, object]]:
     progress, rejected = Progress("inventory", len(tasks), "files"), 0
-    for result in map_ordered(measure, tasks, num_workers=num_workers, preload=[__name__], on_crash=_crashed):
+    for result in workers.map(measure, tasks, preload=[__name__], on_crash=_crashed):
         rejected += isinstance(result, dict)
         progress.advance(note=f"rejected {rejected}")
         yield result

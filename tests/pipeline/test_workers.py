@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.workers import map_ordered
+from pipeline.workers import Workers
 
 CRASH = "__import__('os')._exit(3)"
 
@@ -17,13 +17,13 @@ CRASH = "__import__('os')._exit(3)"
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_results_come_in_the_order_of_the_items(num_workers: int) -> None:
     slow_first = ["__import__('time').sleep(0.3) or 0", *[str(i) for i in range(1, 9)]]
-    assert list(map_ordered(eval, slow_first, num_workers=num_workers)) == list(range(9))
+    assert list(Workers(num_workers).map(eval, slow_first)) == list(range(9))
 
 
 def test_items_are_drawn_only_as_they_are_needed() -> None:
     drawn = []
     items = (drawn.append(i) or str(i) for i in range(100))
-    results = map_ordered(eval, items, num_workers=2)
+    results = Workers(2).map(eval, items)
     assert next(results) == 0
     assert len(drawn) <= 4
     results.close()
@@ -31,25 +31,25 @@ def test_items_are_drawn_only_as_they_are_needed() -> None:
 
 def test_a_crash_costs_only_the_item_that_crashed() -> None:
     items = ["1", CRASH, "3", "4", CRASH, "6", "7"]
-    assert list(map_ordered(eval, items, num_workers=2, on_crash=lambda item: f"died: {item[-2]}")) == [1, "died: 3", 3, 4, "died: 3", 6, 7]
+    assert list(Workers(2).map(eval, items, on_crash=lambda item: f"died: {item[-2]}")) == [1, "died: 3", 3, 4, "died: 3", 6, 7]
 
 
 def test_a_crash_without_an_answer_is_raised() -> None:
     with pytest.raises(BrokenProcessPool):
-        list(map_ordered(eval, ["1", CRASH], num_workers=2))
+        list(Workers(2).map(eval, ["1", CRASH]))
 
 
 def test_an_exception_of_the_function_is_raised_here() -> None:
     with pytest.raises(ZeroDivisionError):
-        list(map_ordered(eval, ["1", "1 / 0"], num_workers=2))
+        list(Workers(2).map(eval, ["1", "1 / 0"]))
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
-        "from pipeline.workers import map_ordered\n"
+        "from pipeline.workers import Workers\n"
         "if __name__ == '__main__':\n"
-        "    for pid in map_ordered(eval, [\"__import__('os').getpid()\", \"__import__('time').sleep(60)\"], num_workers=2):\n"
+        "    for pid in Workers(2).map(eval, [\"__import__('os').getpid()\", \"__import__('time').sleep(60)\"]):\n"
         "        print(pid, flush=True)\n")
     parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

@@ -10,6 +10,7 @@ import torch
 from pipeline.contracts.outputs import stage_output
 from pipeline.contracts.shards import ShardReader
 from pipeline.params import AudioImagesParams, AudioParams, ClipParams, ComputeParams, EncodeParams, load_params
+from pipeline.workers import Workers
 from stages import audio_images, decode, encode, inventory
 from stages.klvae.model import build_scratch
 
@@ -28,17 +29,17 @@ def ingest(data: Path) -> dict[str, dict[str, object]]:
         with stage_output(data / "klvae", params={}, inputs={}, code=ROOT / "stages" / "klvae") as work:
             build_scratch(params.klvae, params.kl_latent).save_pretrained(work.folder)
     folders = {name: data / name for name in STAGES}
-    summaries = {"inventory": inventory.run(seed=7, clip=CLIP, inventory=params.inventory, source=data / "raw", out=folders["inventory"],
-                                            num_workers=1)}
+    summaries = {"inventory": inventory.run(seed=7, clip=CLIP, inventory=params.inventory, workers=Workers(1), source=data / "raw",
+                                            out=folders["inventory"])}
     summaries["decode"] = dict(decode.run(
-        clip=CLIP, sample_rate_hz=AUDIO.sample_rate_hz, decode=params.decode, source=data / "raw", inventory=folders["inventory"],
-        out=folders["decode"]))
+        clip=CLIP, sample_rate_hz=AUDIO.sample_rate_hz, decode=params.decode, workers=Workers(1), source=data / "raw",
+        inventory=folders["inventory"], out=folders["decode"]))
     summaries["audio_images"] = dict(audio_images.run(
         seed=7, clip=CLIP, audio=AUDIO, vocoder=params.vocoder,
         audio_images=AudioImagesParams(db_floor=-80.0, db_ceiling=10.0, num_report_windows=2),
         decode=folders["decode"], out=folders["audio_images"]))
     summaries["encode"] = dict(encode.run(
-        compute=ComputeParams(device="cpu", num_threads=1), clip=CLIP, encode=EncodeParams(batch_size=32, shard_bytes=1_000_000),
+        compute=ComputeParams(device="cpu", num_threads=1, num_workers=1), clip=CLIP, encode=EncodeParams(batch_size=32, shard_bytes=1_000_000),
         decode=folders["decode"], audio_images=folders["audio_images"], klvae=data / "klvae", out=folders["encode"]))
     return summaries
 

@@ -11,6 +11,7 @@ from pipeline.contracts.clips import read_clips
 from pipeline.contracts.decoded import float_waveform, read_decoded
 from pipeline.errors import DataError
 from pipeline.params import AudioParams, ClipParams, DecodeParams, load_params
+from pipeline.workers import Workers
 from stages import inventory
 from stages.decode import run
 
@@ -27,13 +28,13 @@ def data(tmp_path_factory: pytest.TempPathFactory, make_clip: MakeClip) -> Path:
     for i in range(12):
         make_clip(folder / "raw" / f"class_{i % 2}" / f"{i}.mp4", 6.5 if i == 3 else 3.2, event_sec=1.0, tone_hz=300 + 40 * i)
     inventory.run(seed=7, clip=CLIP, inventory=replace(load_params(TINY).inventory, test_share=0.2),
-                  source=folder / "raw", out=folder / "inventory", num_workers=1)
+                  workers=Workers(1), source=folder / "raw", out=folder / "inventory")
     return folder
 
 
 def decode_to(out: Path, data: Path, *, num_workers: int = 1, reader: str = "auto") -> dict[str, object]:
-    params = DecodeParams(reader=reader, num_workers=num_workers, shard_bytes=1_000_000)  # type: ignore[arg-type]
-    return run(clip=CLIP, sample_rate_hz=AUDIO.sample_rate_hz, decode=params,
+    params = DecodeParams(reader=reader, shard_bytes=1_000_000)  # type: ignore[arg-type]
+    return run(clip=CLIP, sample_rate_hz=AUDIO.sample_rate_hz, decode=params, workers=Workers(num_workers),
                source=data / "raw", inventory=data / "inventory", out=out)
 
 
@@ -94,5 +95,5 @@ def test_changed_source_is_noticed(data: Path, tmp_path: Path) -> None:
 
 def test_inventory_must_be_whole(tmp_path: Path, data: Path) -> None:
     with pytest.raises(DataError, match="dvc repro inventory"):
-        run(clip=CLIP, sample_rate_hz=AUDIO.sample_rate_hz, decode=DecodeParams(reader="auto", num_workers=1, shard_bytes=1_000_000),
-            source=data / "raw", inventory=tmp_path / "inventory", out=tmp_path / "decode")
+        run(clip=CLIP, sample_rate_hz=AUDIO.sample_rate_hz, decode=DecodeParams(reader="auto", shard_bytes=1_000_000),
+            workers=Workers(1), source=data / "raw", inventory=tmp_path / "inventory", out=tmp_path / "decode")

@@ -10,6 +10,7 @@ import pytest
 from pipeline.contracts.clips import read_clips, read_rejected
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, InventoryParams
+from pipeline.workers import Workers
 from stages.inventory import run
 from stages.inventory.inventory import Task, cut, measure
 from stages.inventory.listing import Candidate
@@ -58,7 +59,7 @@ def write(path: Path) -> None:
 
 def inventory_of(raw: Path, out: Path, *, num_workers: int = 1, **changes: object) -> dict[str, object]:
     values = {name: getattr(INVENTORY, name) for name in InventoryParams.__slots__} | changes  # type: ignore[attr-defined]
-    return run(seed=7, clip=CLIP, inventory=InventoryParams(**values), source=raw, out=out, num_workers=num_workers)
+    return run(seed=7, clip=CLIP, inventory=InventoryParams(**values), workers=Workers(num_workers), source=raw, out=out)
 
 
 @pytest.mark.parametrize("name", EXPECTED)

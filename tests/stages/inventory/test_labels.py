@@ -12,6 +12,7 @@ import pytest
 from pipeline.contracts.clips import read_clips, read_rejected
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, load_params
+from pipeline.workers import Workers
 from stages.inventory import run
 from stages.inventory.labels import read_labels
 from stages.inventory.listing import list_files
@@ -55,7 +56,7 @@ def flat(tmp_path_factory: pytest.TempPathFactory, make_clip: MakeClip) -> Path:
 
 def inventory_of(raw: Path, out: Path, labels: str) -> tuple[pd.DataFrame, dict[str, str]]:
     params = replace(load_params(TINY).inventory, labels=labels)
-    run(seed=7, clip=CLIP, inventory=params, source=raw, out=out, num_workers=1)
+    run(seed=7, clip=CLIP, inventory=params, workers=Workers(1), source=raw, out=out)
     rejected = read_rejected(out)
     return read_clips(out).set_index("source_path"), dict(zip(rejected["source_path"], rejected["reason"], strict=True))
 
