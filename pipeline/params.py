@@ -3,6 +3,7 @@
 Units are suffixes (`_sec`, `_hz`, `_px`); choices are `Literal`s; derived sizes are properties, never second parameters.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -82,10 +83,15 @@ class ComputeParams:
     """Threads of a torch operation; 0: every core."""
     num_workers: int
     """Worker processes over files and clips; 0: every core. The bytes do not depend on it."""
+    dask_scheduler: str | None
+    """`tcp://host:port` of a Dask cluster that works instead of local processes; null: none."""
 
     def __post_init__(self) -> None:
         require(self.num_threads >= 0, "compute.num_threads", self.num_threads, "0 (all cores) or more")
         require(self.num_workers >= 0, "compute.num_workers", self.num_workers, "0 (all cores) or more")
+        address = self.dask_scheduler
+        require(address is None or re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", address) is not None, "compute.dask_scheduler", address,
+                "tcp://host:port (or tls://), or null")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,21 +31,23 @@ class Workers:
     """Who does the work; the results and their order do not depend on it."""
 
     num_workers: int = 0
-    """Processes; 0: every core."""
+    """Processes on this machine; 0: every core."""
+    dask_scheduler: str | None = None
+    """Address of a Dask cluster that works instead of local processes."""
 
     @classmethod
     def of(cls, compute: ComputeParams) -> "Workers":
         """As params.yaml says."""
-        return cls(compute.num_workers)
+        return cls(compute.num_workers, compute.dask_scheduler)
 
     def __str__(self) -> str:
-        return f"{self.num_workers or core_count()} workers"
+        return f"Dask at {self.dask_scheduler}" if self.dask_scheduler else f"{self.num_workers or core_count()} workers"
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], *, preload: Sequence[str] = (),
         on_crash: Callable[[Item], Result] | None = None,
     ) -> Iterator[Result]:
-        """`function` of every item, in order; at most two results a worker wait in memory.
+        """`function` of every item, in order; at most two items a worker are under way or wait in memory.
 
         Args:
             function: importable by name; its exceptions are raised here.
@@ -53,7 +55,14 @@ class Workers:
             preload: modules that the process server imports before it forks.
             on_crash: what stands for an item whose process died (a broken file can bring down a native decoder);
                 None: `BrokenProcessPool` is raised. One worker without `on_crash` runs in this process.
+
+        Raises:
+            RunError: the Dask cluster cannot be used.
         """
+        if self.dask_scheduler:
+            from pipeline.dask_workers import map_on_dask
+
+            return map_on_dask(function, items, self.dask_scheduler, on_crash)
         num_workers = self.num_workers or core_count()
         if num_workers == 1 and on_crash is None:
             return map(function, items)

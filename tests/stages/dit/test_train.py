@@ -21,7 +21,7 @@ from tests.shards import write_shards
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 AUDIO, VIDEO = (2, 1, 2), (3, 2, 2)
-CPU = ComputeParams(device="cpu", num_threads=1, num_workers=1)
+CPU = ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None)
 
 
 def write_latents(folder: Path, splits: str = "train test") -> Path:

@@ -18,7 +18,7 @@ from stages.klvae.images import to_model_range
 from stages.klvae.model import build_scratch
 
 MODULE = sys.modules[run.__module__]  # the package's attribute of this name is the function
-COMPUTE = ComputeParams(device="cpu", num_threads=1, num_workers=1)
+COMPUTE = ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None)
 ENCODE = EncodeParams(batch_size=5, shard_bytes=4000)
 TRAIN = TrainParams(steps=1, batch_size=2, grad_accumulation=1, learning_rate=1e-3, lr_schedule="constant", warmup_steps=0,
                     weight_decay=0.0, grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=1, checkpoint_every=1)

@@ -28,7 +28,7 @@ def test_learns_two_classes_and_sees_every_corruption(modality: Modality, finish
     for folder in (work.folder, work.scratch):
         folder.mkdir()
     classifier = train_classifier(modality, load_training_inputs(train, run.audio.sample_rate_hz), 2, TRAIN, seed=1,
-                                  compute=ComputeParams(device="cpu", num_threads=1, num_workers=1), work=work)
+                                  compute=ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None), work=work)
     extractor = LocalExtractor(classifier, modality, run.audio.sample_rate_hz)
     features = features_of(extractor, test)
     assert (extractor.recognise(features) == np.array([window.class_id for window in test])).mean() > 0.95

@@ -22,7 +22,7 @@ PARAMS = EvaluateParams(max_windows=16, max_train_windows=32, min_samples=6, i3d
 
 def evaluate(finished, params: EvaluateParams = PARAMS, out: str = "evaluate") -> dict[str, dict[str, float]]:  # type: ignore[no-untyped-def]
     run(seed=7, clip=finished.clip, audio=finished.audio, evaluate=params,
-        compute=ComputeParams(device="cpu", num_threads=1, num_workers=1),
+        compute=ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None),
         decode=finished.decode, audio_images=finished.audio_images, sample=finished.sample, demo_data=finished.demo_data,
         inventory=finished.inventory, out=finished.root / out)
     return json.loads((finished.root / out / "metrics.json").read_text())

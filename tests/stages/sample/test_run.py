@@ -70,7 +70,7 @@ def ready(finished_run: Callable[..., Any]) -> Ready:
             samples.append(latent_sample(z_a, z_v, meta))
         write_shards(work, samples)
         write_statistics(work.folder, statistics)
-    return Ready({"seed": 3, "compute": ComputeParams(device="cpu", num_threads=1, num_workers=1),
+    return Ready({"seed": 3, "compute": ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None),
                   "clip": real.clip, "audio": real.audio, "vocoder": replace(params.vocoder, iterations=2), **folders,
                   "decode": real.decode, "audio_images": real.audio_images})
 
