@@ -12,7 +12,7 @@ from pipeline.errors import DataError
 from stages.decode.audio import read_waveform, to_int16
 from stages.decode.picture import fit_picture
 from stages.decode.tasks import ClipTask
-from stages.decode.video import READERS, first_frame_sec
+from stages.decode.video import READERS, DecordReader, PyavReader
 from stages.inventory.probe import hash_file
 from stages.inventory.reasons import RejectedFile
 
@@ -36,9 +36,9 @@ def read_clip(task: ClipTask) -> DecodedClip:
     path = task.raw / task.source_path
     try:
         _require_same(path, task.source_sha256)
-        zero_sec = first_frame_sec(path)
-        frames = _square_frames(task, path, zero_sec)
-        waveform, gain = to_int16(read_waveform(path, zero_sec, task.start_sec, task.num_frames / task.fps, task.rate_hz))
+        with READERS[task.reader](path) as video:
+            frames = _square_frames(task, video)
+        waveform, gain = to_int16(read_waveform(path, video.zero_sec, task.start_sec, task.num_frames / task.fps, task.rate_hz))
     except (av.error.FFmpegError, RejectedFile, AssertionError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path} could be read at the inventory and cannot now ({task.reader}: {reason}); "
@@ -50,10 +50,10 @@ def read_clip(task: ClipTask) -> DecodedClip:
     return DecodedClip(frames, waveform, meta)
 
 
-def _square_frames(task: ClipTask, path: Path, zero_sec: float) -> np.ndarray:
+def _square_frames(task: ClipTask, video: DecordReader | PyavReader) -> np.ndarray:
     frames = np.empty((task.num_frames, task.size_px, task.size_px, 3), np.uint8)
     count, last = 0, None
-    for picture in READERS[task.reader](path, zero_sec, task.start_sec, task.fps, task.num_frames):
+    for picture in video.pictures(task.start_sec, task.fps, task.num_frames):
         frames[count] = frames[count - 1] if picture is last else fit_picture(picture, task.shown_px, task.size_px, task.fit)
         count, last = count + 1, picture
     assert count == task.num_frames, f"{count} frames, {task.num_frames} expected"

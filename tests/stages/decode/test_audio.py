@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 
 from stages.decode.audio import read_waveform, to_int16
-from stages.decode.video import first_frame_sec
+from stages.decode.video import PyavReader
 
 MakeClip = Callable[..., Path]
 RATE = 16000
+
+
+def first_frame_sec(path: Path) -> float:
+    with PyavReader(path) as video:
+        return video.zero_sec
 
 
 def click_sec(wave: np.ndarray) -> float:

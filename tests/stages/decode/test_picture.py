@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stages.decode.picture import fit_picture
 
@@ -29,3 +30,23 @@ def test_shrinking_is_antialiased(fit: str) -> None:
     stripes[:, ::2] = 255
     square = fit_picture(stripes, (720, 720), 64, fit)  # type: ignore[arg-type]
     assert np.abs(square.astype(int) - 127).max() < 12
+
+
+@pytest.mark.parametrize("shape", [(64, 96), (181, 97), (240, 320), (720, 1280), (1280, 720)])
+@pytest.mark.parametrize("size_px", [64, 256])
+def test_resize_is_pillows_bicubic(shape: tuple[int, int], size_px: int) -> None:
+    noise = np.random.default_rng(7).integers(0, 256, (*shape, 3), np.uint8)
+    square = fit_picture(noise, (shape[1], shape[0]), size_px, "pad")
+    scale = size_px / max(shape)
+    height, width = round(shape[0] * scale), round(shape[1] * scale)
+    top, left = (size_px - height) // 2, (size_px - width) // 2
+    expected = np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC))
+    error = np.abs(square[top:top + height, left:left + width].astype(int) - expected)
+    assert error.max() <= 3 and error.mean() < 0.02
+
+
+def test_rotated_picture_is_taken_as_it_stands() -> None:
+    picture = np.zeros((200, 300, 3), np.uint8)
+    picture[:, :150] = 255
+    square = fit_picture(np.rot90(picture), (200, 300), 60, "crop")
+    assert (square[32:] == 255).all() and (square[:28] == 0).all()

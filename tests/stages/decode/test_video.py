@@ -10,7 +10,7 @@ import pytest
 from pipeline.contracts.clips import read_clips
 from pipeline.params import ClipParams, load_params
 from stages import inventory
-from stages.decode.video import TOLERANCE_SEC, decord_frames, first_frame_sec, frames_at, pyav_frames
+from stages.decode.video import READERS, TOLERANCE_SEC, DecordReader, PyavReader, frames_at
 
 MakeClip = Callable[..., Path]
 TINY = Path(__file__).resolve().parents[2] / "presets" / "tiny.yaml"
@@ -25,6 +25,11 @@ REAL = [
     "vehicle/Video-to-Audio-and-Piano__1uCzQCdCC1U_000170.mp4",   # an edit list hides 27 frames
 ]
 PYAV_ONLY = REAL[-2:]
+
+
+def pictures(reader: type[DecordReader] | type[PyavReader], path: Path, start_sec: float, fps: int, count: int) -> list[np.ndarray]:
+    with reader(path) as video:
+        return list(video.pictures(start_sec, fps, count))
 
 
 def reference(path: Path, moments_sec: np.ndarray) -> list[np.ndarray]:
@@ -45,10 +50,10 @@ def test_frame_of_a_moment_is_the_last_whose_time_has_come() -> None:
 def test_real_clip_equals_a_sequential_reference(name: str, real_clips: Path) -> None:
     path, moments = real_clips / name, np.arange(25) / 10
     expected = reference(path, moments)
-    for reader in (pyav_frames, *(() if name in PYAV_ONLY else (decord_frames,))):
-        if reader is decord_frames:
+    for reader in (PyavReader, *(() if name in PYAV_ONLY else (DecordReader,))):
+        if reader is DecordReader:
             pytest.importorskip("decord")
-        found = list(reader(path, first_frame_sec(path), 0.0, 10, 25))
+        found = pictures(reader, path, 0.0, 10, 25)
         assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True)), reader.__name__
 
 
@@ -56,9 +61,8 @@ def test_real_clip_equals_a_sequential_reference(name: str, real_clips: Path) ->
 def test_readers_give_the_same_pictures(ending: str, tmp_path: Path, make_clip: MakeClip) -> None:
     pytest.importorskip("decord")
     path = make_clip(tmp_path / f"clip{ending}", 2.0, fps=30)
-    zero = first_frame_sec(path)
     for fps in (4, 10, 30, 50):
-        pairs = zip(pyav_frames(path, zero, 0.0, fps, 2 * fps), decord_frames(path, zero, 0.0, fps, 2 * fps), strict=True)
+        pairs = zip(*(pictures(reader, path, 0.0, fps, 2 * fps) for reader in READERS.values()), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs), fps
 
 
@@ -71,8 +75,7 @@ def test_both_readers_agree_on_every_real_clip_that_decord_gets(real_clips: Path
     first = clips[(clips["reader"] == "decord") & (clips["start_sec"] == 0)]
     for name, seconds in zip(first["source_path"], first["duration_sec"], strict=True):
         path = real_clips / name
-        count, zero = round(seconds * 10), first_frame_sec(path)
-        pairs = zip(pyav_frames(path, zero, 0.0, 10, count), decord_frames(path, zero, 0.0, 10, count), strict=True)
+        pairs = zip(*(pictures(reader, path, 0.0, 10, round(seconds * 10)) for reader in READERS.values()), strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs), path
     assert len(first) >= 55
 
@@ -80,23 +83,22 @@ def test_both_readers_agree_on_every_real_clip_that_decord_gets(real_clips: Path
 def test_flash_of_an_irregular_clip_comes_at_its_time(tmp_path: Path, make_clip: MakeClip) -> None:
     ticks = [0, 15, 30, 45, 60, 75, 90, 105, 225, 345, 465, 585, 705, 825, 900, 1000, 1115, 1205, 1300, 1400, 1500, 1600]
     path = make_clip(tmp_path / "irregular.mp4", frame_ticks=ticks, event_sec=1.0)
-    bright = [picture.mean() > 200 for picture in pyav_frames(path, first_frame_sec(path), 0.0, 10, 16)]
+    bright = [picture.mean() > 200 for picture in pictures(PyavReader, path, 0.0, 10, 16)]
     # White are the frames at 1.000 and 1.115 s; the latter is still shown at 1.2 s, as the next one comes at 1.205 s.
     assert np.flatnonzero(bright).tolist() == [10, 11, 12]
 
 
 def test_seeking_into_a_clip_gives_what_reading_through_gives(tmp_path: Path, make_clip: MakeClip) -> None:
     path = make_clip(tmp_path / "long.mp4", 14.0, event_sec=11.0)
-    zero = first_frame_sec(path)
-    whole = list(pyav_frames(path, zero, 0.0, 10, 140))
+    whole = pictures(PyavReader, path, 0.0, 10, 140)
     for start in (3, 70, 105, 125):
-        part = list(pyav_frames(path, zero, start / 10, 10, 15))
+        part = pictures(PyavReader, path, start / 10, 10, 15)
         assert all(np.array_equal(a, b) for a, b in zip(part, whole[start:start + 15], strict=True)), start
 
 
 def test_rotated_clip_stands_upright(bad_clips: Path) -> None:
     path = bad_clips / "portrait_rotated.mp4"
-    picture = next(pyav_frames(path, first_frame_sec(path), 0.0, 10, 1))
+    picture = pictures(PyavReader, path, 0.0, 10, 1)[0]
     assert picture.shape == (320, 180, 3)
     decord = pytest.importorskip("decord")  # which applies rotation on its own
     turned = decord.VideoReader(str(path), num_threads=1).next().asnumpy()
