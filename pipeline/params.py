@@ -20,8 +20,10 @@ from pipeline.params_networks import (
     EncoderParams,
     HeadsParams,
     KLLatentParams,
+    KLVAELossParams,
     KLVAEParams,
     LatentsParams,
+    PatchDiscriminatorParams,
     ProjectorParams,
     SignalDecoderParams,
 )
@@ -46,9 +48,11 @@ __all__ = [
     "HeadsParams",
     "InventoryParams",
     "KLLatentParams",
+    "KLVAELossParams",
     "KLVAEParams",
     "LatentsParams",
     "Params",
+    "PatchDiscriminatorParams",
     "Precision",
     "PretrainedParams",
     "ProjectorParams",
@@ -328,6 +332,8 @@ class Params:
                 factor,
                 f"{expected}, as klvae.block_channels has {len(self.klvae.block_channels)} entries",
             )
+        smallest = self.klvae.discriminator.min_side_px if self.klvae.loss.adversarial else 0
+        require(size >= smallest, "clip.frame_size_px", size, f"{smallest} or more, as klvae.discriminator has its num_layers")
         ae = self.autoencoder
         require(
             ae.num_key_frames <= self.clip.num_frames,

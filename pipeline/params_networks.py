@@ -21,15 +21,59 @@ class KLLatentParams:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class KLVAELossParams:
+    """Weights beside the L1 error of the pixels, which has 1; 0 switches a part off."""
+
+    mse: float
+    """Of the squared error of the pixels (not in the paper)."""
+    lpips: float
+    """Of the perceptual distance; its backbone is `klvae.lpips`, without which the part is off."""
+    adversarial: float
+    """Of the hinge loss against the patch discriminator, beside its adaptive weight (VQGAN Eq. 7)."""
+    kl: float
+    """Of the divergence summed over a latent, per number of an image; with a fixed encoder a constant."""
+
+    def __post_init__(self) -> None:
+        for name in ("mse", "lpips", "adversarial", "kl"):
+            require(getattr(self, name) >= 0, f"klvae.loss.{name}", getattr(self, name), "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatchDiscriminatorParams:
+    """PatchGAN, used when klvae.loss.adversarial is more than 0."""
+
+    base_channels: int
+    num_layers: int
+    """Convolutions between the first and the last; 3: each logit sees 70 px."""
+    start_step: int
+    """Step of the training at which the adversarial losses begin."""
+
+    def __post_init__(self) -> None:
+        require(self.base_channels >= 1, "klvae.discriminator.base_channels", self.base_channels, "1 or more")
+        require(self.num_layers >= 1, "klvae.discriminator.num_layers", self.num_layers, "1 or more")
+        require(self.start_step >= 0, "klvae.discriminator.start_step", self.start_step, "0 or more")
+
+    @property
+    def min_side_px(self) -> int:
+        """Smallest image that gives a logit."""
+        return 3 * 2**self.num_layers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class KLVAEParams:
-    mode: Literal["scratch", "pretrained"]
-    """Train from scratch on this data, or take `pretrained` as it is."""
+    mode: Literal["scratch", "pretrained", "finetune_decoder"]
+    """Train from scratch on this data; take `pretrained` as it is; or train its decoder alone on this data (the paper)."""
     pretrained: PretrainedParams
+    """AutoencoderKL or AutoencoderTiny, as diffusers saves them."""
+    lpips: PretrainedParams
+    """VGG16 of torchvision (a file, or `timm/vgg16.tv_in1k`) for the perceptual distance, as loss and as metric; source null: none."""
     block_channels: tuple[int, ...]
     """`scratch`: channels of each resolution; one fewer halvings than entries."""
     layers_per_block: int
-    kl_weight: float
+    loss: KLVAELossParams
+    discriminator: PatchDiscriminatorParams
     train: TrainParams
+    """Its batches are half frames, half audio images."""
 
     def __post_init__(self) -> None:
         require(
@@ -37,6 +81,15 @@ class KLVAEParams:
             "klvae.pretrained.source",
             "null",
             f"a hub id or a local folder, as klvae.mode is {self.mode}",
+        )
+        batch = self.train.batch_size
+        require(batch % 2 == 0, "klvae.train.batch_size", batch, "an even number, half frames and half audio images")
+        start = self.discriminator.start_step
+        require(
+            not self.loss.adversarial or start < self.train.steps,
+            "klvae.discriminator.start_step",
+            start,
+            f"less than klvae.train.steps ({self.train.steps}), or klvae.loss.adversarial 0",
         )
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 from pipeline.errors import WeightsError
 from pipeline.params import PretrainedParams
 
-WEIGHTS = {".safetensors", ".pt", ".pth", ".bin"}
+WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
+"""In the order in which diffusers and transformers look for them."""
+VARIANTS = (".fp16.", "non_ema")
+"""Names of other precisions and versions of the same weights; nothing here loads them."""
 
 
 def resolve(pretrained: PretrainedParams, entry: str) -> Path:
@@ -24,10 +27,26 @@ def resolve(pretrained: PretrainedParams, entry: str) -> Path:
     folder = local if local.exists() else _from_hub(pretrained, entry)
     folder = folder / pretrained.subfolder if pretrained.subfolder else folder
     if not folder.exists():
-        raise WeightsError(f"params.yaml: {entry}.subfolder is {pretrained.subfolder}, which {source} does not have")
+        raise WeightsError(f"params.yaml: {entry}.subfolder is {pretrained.subfolder}, which {source} does not have; "
+                           "correct it, or set it to null")
     if pretrained.sha256:
-        _check_hash(folder, pretrained.sha256, entry)
+        _check_hash(weights_file(folder, entry), pretrained.sha256, entry)
     return folder
+
+
+def weights_file(folder: Path, entry: str) -> Path:
+    """The one file of weights that is loaded from what `resolve` found.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    files = [folder] if folder.is_file() else sorted(
+        (p for p in folder.iterdir() if p.suffix in WEIGHTS and not any(variant in p.name for variant in VARIANTS)),
+        key=lambda path: (WEIGHTS.index(path.suffix), path.name))
+    if not files:
+        raise WeightsError(f"params.yaml: {entry} points at {folder}, which holds no weights file ({', '.join(WEIGHTS)}); "
+                           f"set {entry}.subfolder to the folder inside it that does")
+    return files[0]
 
 
 def _from_hub(pretrained: PretrainedParams, entry: str) -> Path:
@@ -36,34 +55,37 @@ def _from_hub(pretrained: PretrainedParams, entry: str) -> Path:
         raise WeightsError(f"params.yaml: {entry}.source is {source or 'null'}, which is neither a folder here nor a hub id (owner/name)")
     if not pretrained.revision:
         raise WeightsError(f"params.yaml: {entry}.revision is null; pin the commit of {source}, so that every run takes the same weights")
+    folder = f"{pretrained.subfolder}/" if pretrained.subfolder else ""
+    # Of a repository with the same weights in both forms, the second is not fetched.
+    forms = [[f"{folder}*.json", f"{folder}*model.safetensors"], [f"{folder}*.json", f"{folder}*.bin", f"{folder}*.pt"]]
+    for local_only in (True, False):  # what is here already, without asking the network
+        for wanted in forms:
+            found = _snapshot(pretrained, wanted, local_only, entry)
+            if found and (found / folder).is_dir() and any(path.suffix in WEIGHTS for path in (found / folder).iterdir()):
+                return found
+    raise WeightsError(f"params.yaml: {entry}.source {source} at {pretrained.revision} has no weights in {folder or 'its top folder'}; "
+                       f"correct {entry}.source or {entry}.subfolder")
+
+
+def _snapshot(pretrained: PretrainedParams, wanted: list[str], local_only: bool, entry: str) -> Path | None:
+    """The hub's cached folder with the wanted files; None: not here, and the network was not to be asked."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    folder = f"{pretrained.subfolder}/" if pretrained.subfolder else ""
-    wanted = [f"{folder}*.json", f"{folder}*model.safetensors", f"{folder}*.bin", f"{folder}*.pt"]
-    unwanted = ["*.fp16.*", "*non_ema*"]  # other precisions of the same weights
-    try:  # what is here already, without asking the network
-        local = Path(snapshot_download(source, revision=pretrained.revision, allow_patterns=wanted, local_files_only=True))
-        if any(path.suffix in WEIGHTS for path in (local / folder).iterdir()):
-            return local
-    except (LocalEntryNotFoundError, OSError):
-        pass
     try:
-        return Path(snapshot_download(source, revision=pretrained.revision, allow_patterns=wanted, ignore_patterns=unwanted))
+        return Path(snapshot_download(str(pretrained.source), revision=pretrained.revision, allow_patterns=wanted,
+                                      ignore_patterns=[f"*{variant}*" for variant in VARIANTS], local_files_only=local_only))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        if local_only:
+            return None
         raise WeightsError(
-            f"params.yaml: {entry}.source {source} at {pretrained.revision} is not on this machine and could not be fetched "
+            f"params.yaml: {entry}.source {pretrained.source} at {pretrained.revision} is not on this machine and could not be fetched "
             f"({type(error).__name__}); connect to the network once, or set {entry}.source to a local folder") from None
 
 
-def _check_hash(folder: Path, expected: str, entry: str) -> None:
-    files = [folder] if folder.is_file() else sorted(p for p in folder.iterdir() if p.suffix in WEIGHTS)
-    if not files:
-        raise WeightsError(f"params.yaml: {entry} points at {folder}, which holds no weights file (.safetensors, .pt, .pth, .bin)")
-    found = []
-    for path in files:
-        with path.open("rb") as file:
-            found.append(hashlib.file_digest(file, "sha256").hexdigest())
-    if expected not in found:
-        raise WeightsError(f"params.yaml: {entry}.sha256 is {expected[:12]}..., but {files[0].name} has {found[0][:12]}...; "
+def _check_hash(file: Path, expected: str, entry: str) -> None:
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != expected.lower():
+        raise WeightsError(f"params.yaml: {entry}.sha256 is {expected[:12]}..., but {file.name} has {found[:12]}...; "
                            f"fetch the right file or correct the hash")

@@ -40,6 +40,8 @@ class Phase:
     """Steps before it are skipped for this phase."""
     every_steps: int = 1
     """Only steps that it divides are taken."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """Of AdamW: memory of the mean gradient and of its square."""
 
 
 def pick_device(compute: ComputeParams) -> torch.device:
@@ -80,7 +82,7 @@ def train(
     accelerator = Accelerator(mixed_precision={"fp32": "no"}.get(params.precision, params.precision),
                               cpu=pick_device(compute).type == "cpu")
     rank, device = accelerator.process_index, accelerator.device
-    optimizers = [_optimizer(phase.module.to(device), params) for phase in phases]
+    optimizers = [_optimizer(phase.module.to(device), params, phase.betas) for phase in phases]
     average = copy.deepcopy(phases[0].module).eval().requires_grad_(False) if params.ema_decay else phases[0].module
     modules = [accelerator.prepare(phase.module) for phase in phases]
     optimizers = [accelerator.prepare(optimizer) for optimizer in optimizers]
@@ -233,9 +235,9 @@ def write_curves(log: Path, table: Path) -> None:
         writer.writerows(lines)
 
 
-def _optimizer(module: nn.Module, params: TrainParams) -> torch.optim.Optimizer:
+def _optimizer(module: nn.Module, params: TrainParams, betas: tuple[float, float]) -> torch.optim.Optimizer:
     weights = [p for p in module.parameters() if p.requires_grad]
-    return torch.optim.AdamW(weights, lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=params.weight_decay, fused=True)
+    return torch.optim.AdamW(weights, lr=params.learning_rate, betas=betas, weight_decay=params.weight_decay, fused=True)
 
 
 def _require_finite(stage: str, step: int, phase: str, losses: Mapping[str, Tensor]) -> None:

@@ -27,7 +27,7 @@ class TrainingImages:
         """uint8 [size, H, W, 3]: the first half frames, the second half audio images, drawn by `seed`."""
         rng = np.random.default_rng(seed)
         num_frames = size // 2
-        frames = [self._frame(int(rng.integers(len(self.clips))), rng.random()) for _ in range(num_frames)]
+        frames = [self.frame(int(rng.integers(len(self.clips))), rng.random()) for _ in range(num_frames)]
         images = [self.audio_image(int(rng.integers(len(self.windows)))) for _ in range(size - num_frames)]
         return torch.from_numpy(np.stack(frames + images))
 
@@ -35,7 +35,8 @@ class TrainingImages:
         """RGB audio image uint8 [H, W, 3] of window i."""
         return rgb_from_gray(gray_array(self.windows[i]["gray"]), self.size_px)
 
-    def _frame(self, clip: int, place: float) -> np.ndarray:
+    def frame(self, clip: int, place: float) -> np.ndarray:
+        """RGB frame uint8 [H, W, 3] of a clip, `place` of the way from its first (0) to its end (1)."""
         frames = self._frames.get(clip)
         if frames is None:
             frames = self.clips[clip]["frames"]

@@ -31,7 +31,8 @@ def test_the_demo_is_the_committed_params_file() -> None:
 @pytest.mark.parametrize("name", ["demo", "demo-hour"])
 def test_the_demos_need_no_download(name: str) -> None:
     params = preset_params(name)
-    parts = (params.vocoder.pretrained, params.klvae.pretrained, params.autoencoder.signal_decoder.pretrained, params.evaluate.i3d)
+    parts = (params.vocoder.pretrained, params.klvae.pretrained, params.klvae.lpips, params.autoencoder.signal_decoder.pretrained,
+             params.evaluate.i3d)
     assert all(part.source is None for part in parts)
 
 
@@ -45,7 +46,10 @@ def test_paper_presets_have_the_papers_shapes_and_pinned_weights(name: str) -> N
     assert (side // audio.factor) ** 2 + (side // video.factor) ** 2 + 2 == 322, "tokens of the DiT with both [EOS]"
     assert (params.dit.hidden_size, params.dit.depth, params.dit.num_heads) == (1152, 28, 16)
     assert params.clip.window_sec == {"landscape": 1.6, "aistpp": 1.6, "audioset": 4.0}[name]
-    for part in (params.vocoder.pretrained, params.klvae.pretrained, params.autoencoder.signal_decoder.pretrained):
+    loss, discriminator = params.klvae.loss, params.klvae.discriminator
+    assert params.klvae.mode == "finetune_decoder", "paper 4.6"
+    assert (loss.adversarial, discriminator.start_step, loss.kl, params.klvae.train.learning_rate) == (0.5, 10001, 1e-6, 1e-5)
+    for part in (params.vocoder.pretrained, params.klvae.pretrained, params.klvae.lpips, params.autoencoder.signal_decoder.pretrained):
         assert part.revision is not None and len(part.revision) == 40, "a commit, not a branch"
         assert part.sha256 is not None and len(part.sha256) == 64
 

@@ -11,27 +11,22 @@ from pipeline.contracts.decoded import read_decoded
 from pipeline.contracts.moments import read_moments
 from pipeline.contracts.outputs import stage_output
 from pipeline.contracts.windows import window_starts
-from pipeline.params import ComputeParams, EncodeParams, KLLatentParams, KLVAEParams, PretrainedParams, TrainParams
+from pipeline.params import ComputeParams, EncodeParams
 from stages.encode import run
 from stages.klvae import load
 from stages.klvae.images import to_model_range
-from stages.klvae.model import build_scratch
+from tests.stages.klvae.small import small_kl
 
 MODULE = sys.modules[run.__module__]  # the package's attribute of this name is the function
 COMPUTE = ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None)
 ENCODE = EncodeParams(batch_size=5, shard_bytes=4000)
-TRAIN = TrainParams(steps=1, batch_size=2, grad_accumulation=1, learning_rate=1e-3, lr_schedule="constant", warmup_steps=0,
-                    weight_decay=0.0, grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=1, checkpoint_every=1)
 
 
 @pytest.fixture()
 def klvae(tmp_path: Path) -> Path:
     """A finished klvae stage with random weights."""
-    nothing = PretrainedParams(source=None, revision=None, subfolder=None, sha256=None)
-    params = KLVAEParams(mode="scratch", pretrained=nothing, block_channels=(8, 8, 16), layers_per_block=1, kl_weight=1e-6, train=TRAIN)
-    torch.manual_seed(0)
     with stage_output(tmp_path / "klvae", params={}, inputs={}, code=tmp_path) as work:
-        build_scratch(params, KLLatentParams(factor=4, channels=4)).save_pretrained(work.folder)
+        small_kl().save_pretrained(work.folder)
     return tmp_path / "klvae"
 
 
