@@ -25,8 +25,13 @@ def window_key(clip_id: str, start_frame: int) -> str:
     return f"{clip_id}-{start_frame:04d}"
 
 
+def first_sample(start_frame: int, clip: ClipParams, audio: AudioParams) -> int:
+    """Place of a window's first sample in the clip's waveform."""
+    return round(start_frame / clip.fps * audio.sample_rate_hz)
+
+
 def window_waveform(waveform: np.ndarray, start_frame: int, clip: ClipParams, audio: AudioParams) -> np.ndarray:
     """The waveform of a window, [window_samples]; zeros after the end of a clip that is a rounding short."""
-    first = round(start_frame / clip.fps * audio.sample_rate_hz)
+    first = first_sample(start_frame, clip, audio)
     piece = waveform[first:first + window_samples(clip, audio)]
     return np.pad(piece, (0, window_samples(clip, audio) - len(piece)))

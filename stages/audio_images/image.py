@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def gray_from_mel(mel_db: Tensor, db_floor: float, db_ceiling: float) -> np.ndarray:
-    """uint8 [m, n] of a mel in dB [m, n]: db_floor -> 0, db_ceiling -> 255; the lowest frequency becomes the bottom row."""
+    """uint8 [..., m, n] of mels in dB [..., m, n]: db_floor -> 0, db_ceiling -> 255; the lowest frequency becomes the bottom row."""
     share = ((mel_db - db_floor) / (db_ceiling - db_floor)).clamp(0, 1)
-    return torch.round(share * 255).to(torch.uint8).flip(0).numpy()
+    return torch.round(share * 255).to(torch.uint8).flip(-2).numpy()
 
 
 def mel_from_gray(gray: np.ndarray, db_floor: float, db_ceiling: float) -> Tensor:

@@ -5,9 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from pipeline.contracts.audio_image_shards import audio_image_sample
 from pipeline.contracts.decoded import META, WAVEFORM, float_waveform, read_decoded
 from pipeline.contracts.outputs import stage_output, write_text
 from pipeline.contracts.recipe import address, recipe
@@ -18,8 +15,9 @@ from pipeline.errors import DataError
 from pipeline.params import AudioImagesParams, AudioParams, ClipParams, VocoderParams
 from pipeline.progress import Progress
 from pipeline.stage import Summary
+from pipeline.workers import Workers
 from stages.audio_images.round_trip import chosen_clips, round_trip_losses
-from stages.audio_images.windows import clip_images
+from stages.audio_images.windows import ClipSound, clip_samples
 
 SHARD_BYTES = 100_000_000
 
@@ -37,7 +35,7 @@ class ClipTask:
 
 
 def run(*, seed: int, clip: ClipParams, audio: AudioParams, vocoder: VocoderParams, audio_images: AudioImagesParams,
-        decode: Path, out: Path) -> Summary:
+        workers: Workers, decode: Path, out: Path) -> Summary:
     """Write `out` (see the package's docstring) and return the closing summary."""
     sections = {"clip": clip, "audio": audio, "vocoder": vocoder, "audio_images": audio_images, "seed": seed}
     with stage_output(out, params=sections, inputs={"decode": decode}, code=Path(__file__).parent, takes_over=True) as work:
@@ -47,9 +45,9 @@ def run(*, seed: int, clip: ClipParams, audio: AudioParams, vocoder: VocoderPara
             raise DataError(f"no clip of {decode} holds a window of {clip.window_sec:g} s; lower clip.num_frames or add longer videos")
 
         def make(todo: Iterator[ClipTask]) -> Iterator[list[tuple[str, Fields]]]:
-            for task in todo:
-                wave = float_waveform(waves[task.index]["waveform"])
-                yield clip_samples(wave, task, clip, audio, audio_images)
+            sounds = (ClipSound(task.clip_id, waves[task.index]["waveform"], task.window_starts, task.told, clip, audio, audio_images)
+                      for task in todo)
+            return workers.map(clip_samples, sounds, preload=["stages.audio_images.windows"])
 
         progress = Progress("audio_images", len(units), "clips")
         tally = write_units(work, units, SHARD_BYTES, make, progress.advance)
@@ -80,14 +78,3 @@ def clip_units(decode: Path, clip: ClipParams, audio: AudioParams, audio_images:
             task = ClipTask(i, key, starts, told)
             units.append(Unit(key, meta["split"], num_bytes, address(made_by, key, hashes[key]), told, task))
     return units
-
-
-def clip_samples(
-    waveform: np.ndarray, task: ClipTask, clip: ClipParams, audio: AudioParams, audio_images: AudioImagesParams,
-) -> list[tuple[str, Fields]]:
-    """(key, fields) of every window of a clip's waveform float32 [S] in [-1, 1]."""
-    grays = clip_images(waveform, task.window_starts, clip, audio, audio_images)
-    return [audio_image_sample(gray, {
-        "clip_id": task.clip_id, "start_frame": start, **task.told, "db_floor": audio_images.db_floor,
-        "db_ceiling": audio_images.db_ceiling, "mel_size": list(gray.shape)})
-        for start, gray in zip(task.window_starts, grays, strict=True)]

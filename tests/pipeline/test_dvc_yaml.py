@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 GRAPH = load_graph(ROOT)
 STAGES = ["demo_data", "inventory", "decode", "audio_images", "klvae", "encode", "autoencoder", "latents", "dit", "sample", "evaluate",
           "report"]
-# They read settings (tracked by value) or talk to the user and to other programs; no byte of an output is decided there.
+# They read settings (tracked by value), hand out work, or talk to the user and to other programs; no byte of an output is decided there.
 SAYS_NOTHING_ABOUT_RESULTS = {"pipeline.params", "pipeline.params_reader", "pipeline.params_training", "pipeline.params_networks",
-                              "pipeline.errors", "pipeline.progress", "pipeline.quiet"}
+                              "pipeline.errors", "pipeline.progress", "pipeline.quiet", "pipeline.workers", "pipeline.dask_workers"}
 SHARED_SECTIONS = {"seed", "data", "clip", "audio", "vocoder", "kl_latent"}
 
 

@@ -37,7 +37,7 @@ def ingest(data: Path) -> dict[str, dict[str, object]]:
     summaries["audio_images"] = dict(audio_images.run(
         seed=7, clip=CLIP, audio=AUDIO, vocoder=params.vocoder,
         audio_images=AudioImagesParams(db_floor=-80.0, db_ceiling=10.0, num_report_windows=2),
-        decode=folders["decode"], out=folders["audio_images"]))
+        workers=Workers(1), decode=folders["decode"], out=folders["audio_images"]))
     summaries["encode"] = dict(encode.run(
         compute=ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None), clip=CLIP,
         encode=EncodeParams(batch_size=32, shard_bytes=1_000_000), decode=folders["decode"],

@@ -1,5 +1,7 @@
 """Mel, gray image and the way back: pytest tests/stages/audio_images"""
 
+from dataclasses import replace
+
 import librosa
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from pipeline.errors import ParamsError, WeightsError
 from pipeline.params import AudioParams, PretrainedParams, VocoderParams
 from stages.audio_images.image import gray_from_mel, gray_from_rgb, mel_from_gray, rgb_from_gray
-from stages.audio_images.mel import mel_db
+from stages.audio_images.mel import mel_db, window_mels_db
 from stages.audio_images.vocoder import Vocoder
 
 AUDIO = AudioParams(sample_rate_hz=16000, n_fft=1024, win_length=1024, hop_length=256, n_mels=80, f_min_hz=80.0, f_max_hz=7600.0)
@@ -29,6 +31,15 @@ def test_mel_equals_librosas() -> None:
     reference = librosa.feature.melspectrogram(
         y=wave.numpy(), sr=16000, n_fft=1024, hop_length=256, n_mels=80, fmin=80, fmax=7600, power=1.0, pad_mode="reflect")[:, :100]
     np.testing.assert_allclose(10 ** (mel_db(wave, AUDIO).numpy() / 20), np.maximum(reference, 1e-10), rtol=2e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("hop_length", [256, 100])
+def test_windows_of_one_waveform_have_the_mels_that_each_has_alone(hop_length: int) -> None:
+    audio = replace(AUDIO, hop_length=hop_length, win_length=800)
+    wave = torch.randn(5 * 16000, generator=torch.Generator().manual_seed(0))
+    starts = torch.tensor([0, 1600, 3200, 4800, 4801, 54400])
+    together = window_mels_db(wave, starts, 25600, audio)
+    assert torch.equal(together, torch.stack([mel_db(wave[start:start + 25600], audio) for start in starts.tolist()]))
 
 
 def test_window_of_the_paper_is_100_columns() -> None:
