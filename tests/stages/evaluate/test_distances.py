@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import scipy.linalg
+import torch
+from torchmetrics.image.fid import _compute_fid
+from torchmetrics.image.kid import poly_mmd
 
 from stages.evaluate.distances import RealFeatures, distance_figures, reconstruction_figures
 from stages.evaluate.figures import Figure, NotComputable
-from stages.evaluate.frechet import frechet_distance, gaussian_frechet_distance
-from stages.evaluate.mmd import polynomial_mmd
+from stages.evaluate.frechet import frechet_distance, gaussian_frechet_distance, rank_note
+from stages.evaluate.mmd import polynomial_kernels, polynomial_mmd
 
 TEMPLATE = Figure(name="", task="svg", value=0.0, extractor="local")
 
@@ -27,9 +30,50 @@ def test_frechet_agrees_with_the_complex_matrix_square_root() -> None:
     assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-6)
 
 
+def test_frechet_and_kernel_distance_agree_with_torchmetrics() -> None:
+    random = np.random.default_rng(9)
+    x, y = random.normal(size=(160, 20)) @ random.normal(size=(20, 20)), random.normal(0.3, 2.0, size=(160, 20))
+    parts = [(torch.from_numpy(a.mean(0)), torch.from_numpy(np.cov(a, rowvar=False))) for a in (x, y)]
+    assert frechet_distance(x, y) == pytest.approx(float(_compute_fid(*parts[0], *parts[1])), rel=1e-6)
+    assert polynomial_mmd(x, y) == pytest.approx(float(poly_mmd(torch.from_numpy(x), torch.from_numpy(y))), rel=1e-6)
+
+
+def test_frechet_of_fewer_rows_than_features_is_that_of_their_covariances() -> None:
+    random = np.random.default_rng(10)
+    x, y = random.normal(size=(9, 30)), random.normal(1.0, 2.0, size=(14, 30))
+    parts = [(a.mean(0), np.cov(a, rowvar=False)) for a in (x, y)]
+    assert frechet_distance(x, y) == pytest.approx(gaussian_frechet_distance(*parts[0], *parts[1]), rel=1e-6)
+
+
+def test_order_and_repetition_of_rows() -> None:
+    random = np.random.default_rng(11)
+    x, y = random.normal(size=(50, 7)), random.normal(size=(40, 7))
+    counts_x, counts_y = random.integers(0, 4, 50), random.integers(0, 4, 40)
+    repeated = np.repeat(x, counts_x, axis=0), np.repeat(y, counts_y, axis=0)
+    assert frechet_distance(x, y, counts_x, counts_y) == pytest.approx(frechet_distance(*repeated), rel=1e-9)
+    assert frechet_distance(x[::-1], y) == pytest.approx(frechet_distance(x, y), rel=1e-12)
+    assert polynomial_mmd(x[::-1], y) == pytest.approx(polynomial_mmd(x, y), rel=1e-9)
+
+
+def test_a_row_drawn_twice_is_no_evidence_about_itself() -> None:
+    random = np.random.default_rng(12)
+    kernels = polynomial_kernels(random.normal(size=(60, 4)), random.normal(size=(60, 4)))
+    assert kernels.mmd(np.ones(60, int), np.ones(60, int)) == pytest.approx(kernels.mmd(), rel=1e-9)
+    redrawn = [kernels.mmd(random.multinomial(60, [1 / 60] * 60), random.multinomial(60, [1 / 60] * 60)) for _ in range(400)]
+    assert abs(np.mean(redrawn) - kernels.mmd()) < 0.5 * np.std(redrawn)
+
+
+@pytest.mark.parametrize(("rows", "rank"), [(6, 5), (40, 9)])
+def test_a_covariance_without_full_rank_is_named(rows: int, rank: int) -> None:
+    x = np.random.default_rng(13).normal(size=(rows, 10))
+    x[:, 3] = 1.0
+    assert f"rank {rank} " in rank_note(x, "samples") and "of 10" in rank_note(x, "samples")
+    assert rank_note(np.random.default_rng(13).normal(size=(40, 10)), "samples") == ""
+
+
 def test_frechet_of_fewer_samples_than_features_is_real_and_zero_for_equal_sets() -> None:
     x = np.random.default_rng(1).normal(size=(5, 40))
-    assert frechet_distance(x, x) == pytest.approx(0, abs=1e-12)
+    assert frechet_distance(x, x) == 0
     shift = np.zeros(40)
     shift[3] = 2.0
     assert frechet_distance(x, x + shift) == pytest.approx(4.0, rel=1e-9)
