@@ -96,11 +96,13 @@ class KLVAEParams:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncodeParams:
     batch_size: int
-    """Images per pass of the KL-VAE."""
+    """Images per pass of the KL-VAE on a GPU; 0: as many as have room. A CPU takes what is quickest there."""
+    flips: bool
+    """Encode every frame mirrored left to right too, for training with flips (the paper's autoencoder)."""
     shard_bytes: int
 
     def __post_init__(self) -> None:
-        require(self.batch_size >= 1, "encode.batch_size", self.batch_size, "1 or more")
+        require(self.batch_size >= 0, "encode.batch_size", self.batch_size, "0 (as many as have room) or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 Comes in   data/decode, data/audio_images, data/klvae
 Goes out   data/encode/*.tar   per clip: video.npy float16 [N, 2c, h, w], audio.npy float16 [W, 2c, h, w]
+                               with encode.flips also video_flipped.npy, of the mirrored frames
 """
 
 from stages.encode.run import run

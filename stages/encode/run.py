@@ -17,7 +17,7 @@ from pipeline.params import ClipParams, ComputeParams, EncodeParams
 from pipeline.progress import Progress
 from pipeline.stage import Summary
 from pipeline.training import pick_device
-from stages.encode.moments import clip_moments
+from stages.encode.moments import Encoder, clip_moments
 from stages.klvae import load
 
 NETWORK = (".safetensors", "config.json")
@@ -42,9 +42,11 @@ def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decod
     inputs = {"decode": decode, "audio_images": audio_images, "klvae": klvae}
     with stage_output(out, params=sections, inputs=inputs, code=Path(__file__).parent, takes_over=True) as work:
         model = load(klvae, pick_device(compute))
+        encoder = Encoder(model, encode.batch_size)
         clips, images = read_decoded(decode, fields=(FRAMES,)), read_audio_images(audio_images)
         place = {key: i for i, key in enumerate(images.keys)}
-        made_by = recipe("stages.encode.moments", {"encode": encode.batch_size, "klvae": content_hash(klvae, NETWORK)})
+        made_by = recipe("stages.encode.moments", {"batch_size": encode.batch_size, "flips": encode.flips,
+                                                    "klvae": content_hash(klvae, NETWORK)})
         frame_hashes, image_hashes = read_hashes(decode, FRAMES), read_hashes(audio_images, GRAY)
         units = []
         num_frames = num_windows = 0
@@ -56,7 +58,7 @@ def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decod
                 raise DataError(f"clip {key} ({meta['source_path']}) has no audio image; run: dvc repro audio_images --force")
             made_from = [key, starts, frame_hashes[key], *(image_hashes[window_key(key, start)] for start in starts)]
             told = {name: meta[name] for name in ("class_id", "class_name", "split")}
-            num_bytes = (length + len(starts)) * 4 * model.latent_channels * (clip.frame_size_px // model.factor)**2
+            num_bytes = (length * (1 + encode.flips) + len(starts)) * 4 * model.latent_channels * (clip.frame_size_px // model.factor)**2
             units.append(Unit(key, meta["split"], num_bytes, address(made_by, *made_from), told, ClipTask(i, starts, told)))
             num_frames, num_windows = num_frames + length, num_windows + len(starts)
 
@@ -64,8 +66,9 @@ def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decod
             for task in todo:
                 sample = clips[task.index]
                 pngs = [images[place[window_key(sample["key"], start)]]["gray"] for start in task.window_starts]
-                video, audio = clip_moments(model, sample["frames"], pngs, encode.batch_size)
-                yield [moments_sample(video, audio, {"clip_id": sample["key"], "window_starts": task.window_starts, **task.told})]
+                video, audio, flipped = clip_moments(encoder, sample["frames"], pngs, encode.flips)
+                told = {"clip_id": sample["key"], "window_starts": task.window_starts, **task.told}
+                yield [moments_sample(video, audio, told, flipped)]
 
         progress = Progress("encode", len(units), "clips")
         tally = write_units(work, units, encode.shard_bytes, make, progress.advance)

@@ -73,6 +73,7 @@ def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, An
     ({"klvae__mode": "pretrained"}, "klvae.pretrained.source is null, expected a hub id or a local folder"),
     ({"klvae__mode": "finetune_decoder"}, "klvae.pretrained.source is null, expected a hub id or a local folder"),
     ({"klvae__loss__lpips": -1.0}, "klvae.loss.lpips is -1.0, expected 0 or more"),
+    ({"encode__batch_size": -1}, "encode.batch_size is -1, expected 0 (as many as have room) or more"),
     ({"klvae__loss__adversarial": 0.5, "klvae__discriminator__num_layers": 4}, "clip.frame_size_px is 32, expected 48 or more, as"),
     ({"vocoder__kind": "speecht5_hifigan"}, "vocoder.pretrained.source is null, expected a hub id or a local folder"),
     ({"dit__audio_patch_size": 3}, "dit.audio_patch_size is 3, expected a divisor of the audio latent's side (2)"),

@@ -40,7 +40,7 @@ def ingest(data: Path) -> dict[str, dict[str, object]]:
         workers=Workers(1), decode=folders["decode"], out=folders["audio_images"]))
     summaries["encode"] = dict(encode.run(
         compute=ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None), clip=CLIP,
-        encode=EncodeParams(batch_size=32, shard_bytes=1_000_000), decode=folders["decode"],
+        encode=EncodeParams(batch_size=32, flips=False, shard_bytes=1_000_000), decode=folders["decode"],
         audio_images=folders["audio_images"], klvae=data / "klvae", out=folders["encode"]))
     return summaries
 
