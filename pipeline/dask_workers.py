@@ -33,7 +33,7 @@ PATIENCE_SEC = 30.0
 
 
 def map_on_dask(
-    function: Callable[[Item], Result], items: Iterable[Item], scheduler: str, on_crash: Callable[[Item], Result] | None,
+    function: Callable[[Item], Result], items: Iterable[Item], scheduler: str, on_crash: Callable[[Item, None], Result] | None,
 ) -> Iterator[Result]:
     """`function` of every item, in order; at most two items for each thread of the cluster are under way.
 
@@ -71,7 +71,7 @@ def map_on_dask(
                 try:
                     yield alone.result()
                 except KilledWorker:
-                    yield on_crash(item)
+                    yield on_crash(item, None)
     finally:
         client.close()
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait
-from typing import TypeVar
+from multiprocessing.connection import Connection, wait
+from typing import TypeAlias, TypeVar
 
 from pipeline.params import ComputeParams
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+OnCrash: TypeAlias = Callable[[Item, int | None], Result]
 
 
 def core_count() -> int:
@@ -45,7 +46,7 @@ class Workers:
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], *, preload: Sequence[str] = (),
-        on_crash: Callable[[Item], Result] | None = None,
+        on_crash: OnCrash[Item, Result] | None = None,
     ) -> Iterator[Result]:
         """`function` of every item, in order; at most two items a worker are under way or wait in memory.
 
@@ -53,8 +54,9 @@ class Workers:
             function: importable by name; its exceptions are raised here.
             items: drawn from as workers become free.
             preload: modules that the process server imports before it forks.
-            on_crash: what stands for an item whose process died (a broken file can bring down a native decoder);
-                None: `BrokenProcessPool` is raised. One worker without `on_crash` runs in this process.
+            on_crash: what stands for an item whose process died (a broken file can bring down a native decoder), from the item and
+                the exit code (-n: ended by signal n; None: not known, on Dask). None: `BrokenProcessPool` is raised; one worker
+                without `on_crash` runs in this process.
 
         Raises:
             RunError: the Dask cluster cannot be used.
@@ -71,7 +73,7 @@ class Workers:
 
 def _map_in_processes(
     function: Callable[[Item], Result], items: Iterable[Item], num_workers: int, preload: Sequence[str],
-    on_crash: Callable[[Item], Result] | None,
+    on_crash: OnCrash[Item, Result] | None,
 ) -> Iterator[Result]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
@@ -92,8 +94,9 @@ def _map_in_processes(
                 if on_crash is None:
                     raise
                 # The pool cannot say which item killed it: each one in flight is tried again alone.
-                for suspect in [item, *(other for other, _ in waiting)]:
-                    yield _alone(function, suspect, context, on_crash)
+                for suspect, running in [(item, future), *waiting]:
+                    finished = running.done() and not running.cancelled() and running.exception() is None
+                    yield running.result() if finished else _alone(function, suspect, context, on_crash)
                 waiting.clear()
                 pool.shutdown(wait=False)
                 pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent)
@@ -102,13 +105,30 @@ def _map_in_processes(
 
 
 def _alone(
-    function: Callable[[Item], Result], item: Item, context: multiprocessing.context.BaseContext, on_crash: Callable[[Item], Result],
+    function: Callable[[Item], Result], item: Item, context: multiprocessing.context.ForkServerContext, on_crash: OnCrash[Item, Result],
 ) -> Result:
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) as pool:
-        try:
-            return pool.submit(function, item).result()
-        except BrokenProcessPool:
-            return on_crash(item)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_result, args=(sender, function, item))
+    process.start()
+    sender.close()
+    try:
+        succeeded, result = receiver.recv()
+    except EOFError:
+        process.join()
+        return on_crash(item, process.exitcode)
+    process.join()
+    if not succeeded:
+        raise result
+    return result
+
+
+def _send_result(sender: Connection, function: Callable[[Item], Result], item: Item) -> None:
+    _end_with_parent()
+    try:
+        result: tuple[bool, object] = (True, function(item))
+    except Exception as error:
+        result = (False, error)
+    sender.send(result)
 
 
 def _end_with_parent() -> None:

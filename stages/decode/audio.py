@@ -13,7 +13,7 @@ import torch
 from torchaudio.transforms import Resample
 
 from stages.inventory.audio_timeline import SMOOTHING_SEC, lay_pieces
-from stages.inventory.probe import float_samples, main_streams
+from stages.inventory.streams import float_samples, main_streams
 
 SEEK_MARGIN_SEC = 1.0
 """Codecs need some packets before the first true sample (Opus asks for 80 ms)."""

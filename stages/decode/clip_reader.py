@@ -13,8 +13,8 @@ from stages.decode.audio import read_waveform, to_int16
 from stages.decode.picture import fit_picture
 from stages.decode.tasks import ClipTask
 from stages.decode.video import READERS, DecordReader, PyavReader
-from stages.inventory.probe import hash_file
 from stages.inventory.reasons import RejectedFile
+from stages.inventory.streams import hash_file
 
 
 @dataclass(frozen=True, slots=True)

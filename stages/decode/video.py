@@ -21,7 +21,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from stages.inventory.probe import main_streams, rotation_of, tick_sec
+from stages.inventory.streams import main_streams, rotation_of, tick_sec
 
 TOLERANCE_SEC = 0.00047
 """A frame due this much later counts as shown: half a tick of a time base of milliseconds, the coarsest usual one, and no whole number

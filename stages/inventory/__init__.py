@@ -1,12 +1,14 @@
 """inventory: files of `<class>/<file>` -> the table of clips that can be trusted, and the table of files left out (paper 4.1, data).
 
-Comes in   data.raw/<class>/<file>     videos with sound
+Comes in   data.raw/<class>/<file>     videos with sound; at any depth with a table of labels (labels.py)
 Goes out   data/inventory/clips.parquet     one row a clip: source, class, split, start, duration, reader (pipeline/contracts/clips.py)
            data/inventory/rejected.parquet  one row a file left out: path, reason code (reasons.py), detail
+           data/inventory/sources.parquet   one row a content, all that was measured (pipeline/contracts/sources.py)
            data/inventory/quality.json      counts per class, split, reason and reader; durations, rates, sizes, loudness
 
 Every file is read whole, sound and picture: headers lie, and a damaged file often opens. What a row says was measured
-on decoded frames. The split is decided by the source's content (split.py).
+on decoded frames. A content that an earlier run measured, also one that was killed, is hashed and not decoded again (known.py).
+The split is decided by the source's content (split.py).
 """
 
 from stages.inventory.inventory import run

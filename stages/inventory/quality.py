@@ -4,19 +4,16 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.contracts.outputs import write_text
+from stages.inventory.accepted import Source
 from stages.inventory.reasons import REASONS, counted
-
-if TYPE_CHECKING:
-    from stages.inventory.inventory import Source
 
 
 def write_quality(
-    path: Path, sources: "list[Source]", clips: list[dict[str, object]], rejected: list[dict[str, object]], ignored: dict[str, int],
+    path: Path, sources: list[Source], clips: list[dict[str, object]], rejected: list[dict[str, object]], ignored: dict[str, int],
 ) -> None:
     """Write the report.
 
@@ -46,18 +43,18 @@ def write_quality(
             "channels": _counts(str(item.measured.audio_channels) for item in sources),
             **_range("rms_dbfs", [_decibels(item.measured.audio_rms) for item in sources]),
             "peak_over_full_scale": sum(item.measured.audio_peak > 1 for item in sources),
-            "silent": sum(item.silent for item in sources),
+            "silent": sum(item.measured.silent for item in sources),
             "starts_apart_from_picture": {
                 item.path: round(item.measured.audio_start_sec, 4) for item in sources if abs(item.measured.audio_start_sec) > 0.02
             },
         },
-        "readers": _counts(item.reader for item in sources),
-        "pyav_because": {item.path: item.reader_because for item in sources if item.reader == "pyav"},
+        "readers": _counts(item.measured.reader for item in sources),
+        "pyav_because": {item.path: item.measured.reader_because for item in sources if item.measured.reader == "pyav"},
     }
     write_text(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
-def _by_class(sources: "list[Source]", clips: list[dict[str, object]]) -> dict[str, dict[str, object]]:
+def _by_class(sources: list[Source], clips: list[dict[str, object]]) -> dict[str, dict[str, object]]:
     rows: dict[str, dict[str, object]] = {}
     for name in sorted({item.class_name for item in sources}):
         own = [row for row in clips if row["class_name"] == name]

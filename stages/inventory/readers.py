@@ -14,21 +14,27 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from stages.inventory.probe import Probe, main_streams
+from stages.inventory.measured import Measured
+from stages.inventory.probe import TIME_TOLERANCE_SEC
+from stages.inventory.streams import main_streams
 
 if TYPE_CHECKING:
     import decord
 
-TIME_TOLERANCE_SEC = 0.0015
-"""A time base of milliseconds rounds both ends of a frame."""
 COMPARED_PICTURES = 8
 """More than the frames that a decoder holds back to put them in order."""
 CONTAINERS = ("mov,", "matroska,")
 HAS_DECORD = importlib.util.find_spec("decord") is not None
 
 
-def choose_reader(path: Path, measured: Probe) -> tuple[str, str]:
-    """("decord", "") or ("pyav", why)."""
+def choose_reader(path: Path, measured: Measured, frame_times_sec: np.ndarray) -> tuple[str, str]:
+    """("decord", "") or ("pyav", why).
+
+    Args:
+        path: the file.
+        measured: what was found in it.
+        frame_times_sec: float64 [n], of its frames, the first is 0.
+    """
     for is_so, why in (
         (not HAS_DECORD, "decord is not installed"),
         (not measured.container.startswith(CONTAINERS), "container"),
@@ -36,17 +42,12 @@ def choose_reader(path: Path, measured: Probe) -> tuple[str, str]:
         (measured.video_streams > 1, "several video streams"),
         (measured.rotation_deg != 0, "rotation"),
         (measured.size_changes, "picture size changes"),
-        (_variable_rate(measured.frame_times_sec), "variable frame rate"),
+        (measured.variable_rate, "variable frame rate"),
     ):
         if is_so:
             return "pyav", why
-    why = _disagreement(path, measured.frame_times_sec)
+    why = _disagreement(path, frame_times_sec)
     return ("pyav", why) if why else ("decord", "")
-
-
-def _variable_rate(times_sec: np.ndarray) -> bool:
-    gaps = np.diff(times_sec)
-    return bool(len(gaps) and np.abs(gaps - np.median(gaps)).max() > TIME_TOLERANCE_SEC)
 
 
 def _disagreement(path: Path, times_sec: np.ndarray) -> str:

@@ -2,7 +2,7 @@
 
 REASONS = {
     "unreadable": "the file cannot be read (permission, a link to nothing, an error of the disk)",
-    "changed_while_read": "its size or time changed between the first and the last read; it is still being written",
+    "changed_while_read": "its size, time or bytes changed between the first and the last read; it is still being written",
     "empty_file": "0 bytes",
     "outside_class_folder": "lies beside the class folders, so it has no class",
     "nested_folder": "lies in a folder inside a class folder; the layout is <class>/<file>",
@@ -26,6 +26,8 @@ REASONS = {
     "overlap_too_short": "sound and picture are there together for less than one window",
     "silent_audio": "every sample is zero (accepted and counted with inventory.allow_silent)",
     "reader_crashed": "the decoder's process died on it",
+    "reader_hung": "the decoder came to no end and was stopped",
+    "reader_failed": "the decoder gave up in a way of its own; the detail has its words",
 }
 
 

@@ -53,7 +53,7 @@ def test_an_item_whose_worker_is_lost_goes_to_another(cluster: Workers, tmp_path
 
 def test_a_crash_costs_only_the_item_that_crashes_everywhere() -> None:
     with local_cluster() as workers:
-        assert list(workers.map(eval, ["1", CRASH, "3"], on_crash=lambda item: f"died: {item[-2]}")) == [1, "died: 3", 3]
+        assert list(workers.map(eval, ["1", CRASH, "3"], on_crash=lambda item, code: f"died: {item[-2]}")) == [1, "died: 3", 3]
         with pytest.raises(BrokenProcessPool):
             list(workers.map(eval, ["1", CRASH]))
 

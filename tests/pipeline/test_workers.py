@@ -1,6 +1,7 @@
 """Order, bounds and crashes of the worker pool: pytest tests/pipeline/test_workers.py"""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -31,7 +32,22 @@ def test_items_are_drawn_only_as_they_are_needed() -> None:
 
 def test_a_crash_costs_only_the_item_that_crashed() -> None:
     items = ["1", CRASH, "3", "4", CRASH, "6", "7"]
-    assert list(Workers(2).map(eval, items, on_crash=lambda item: f"died: {item[-2]}")) == [1, "died: 3", 3, 4, "died: 3", 6, 7]
+    results = Workers(2).map(eval, items, on_crash=lambda item, code: f"died: {code}")
+    assert list(results) == [1, "died: 3", 3, 4, "died: 3", 6, 7]
+
+
+def test_an_item_killed_by_a_signal_is_told_so() -> None:
+    items = ["1", "__import__('signal').raise_signal(__import__('signal').SIGALRM)", "3"]
+    assert list(Workers(2).map(eval, items, on_crash=lambda item, code: code)) == [1, -signal.SIGALRM, 3]
+
+
+def test_results_that_were_there_before_a_crash_are_not_made_again(tmp_path: Path) -> None:
+    def logged(i: int) -> str:
+        return f"open({str(tmp_path / 'log')!r}, 'a').write('{i}') and {i}"
+
+    late = "__import__('time').sleep(1) or __import__('os')._exit(3)"
+    assert list(Workers(2).map(eval, [late, *(logged(i) for i in range(3))], on_crash=lambda item, code: code)) == [3, 0, 1, 2]
+    assert sorted((tmp_path / "log").read_text()) == ["0", "1", "2"]
 
 
 def test_a_crash_without_an_answer_is_raised() -> None:

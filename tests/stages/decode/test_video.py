@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.contracts.clips import read_clips
 from pipeline.params import ClipParams, load_params
+from pipeline.workers import Workers
 from stages import inventory
 from stages.decode.video import READERS, TOLERANCE_SEC, DecordReader, PyavReader, frames_at
 
@@ -70,7 +71,7 @@ def test_readers_give_the_same_pictures(ending: str, tmp_path: Path, make_clip: 
 def test_both_readers_agree_on_every_real_clip_that_decord_gets(real_clips: Path, tmp_path: Path) -> None:
     pytest.importorskip("decord")
     tiny = load_params(TINY)
-    inventory.run(seed=7, clip=CLIP, inventory=tiny.inventory, source=real_clips, out=tmp_path / "inventory")
+    inventory.run(seed=7, clip=CLIP, inventory=tiny.inventory, workers=Workers(), source=real_clips, out=tmp_path / "inventory")
     clips = read_clips(tmp_path / "inventory")
     first = clips[(clips["reader"] == "decord") & (clips["start_sec"] == 0)]
     for name, seconds in zip(first["source_path"], first["duration_sec"], strict=True):

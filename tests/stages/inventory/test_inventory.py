@@ -12,9 +12,10 @@ from pipeline.errors import DataError
 from pipeline.params import ClipParams, InventoryParams
 from pipeline.workers import Workers
 from stages.inventory import run
-from stages.inventory.inventory import Task, cut, measure
-from stages.inventory.listing import Candidate
-from stages.inventory.reasons import REASONS
+from stages.inventory.measure import Hashed, Named, hash_one, measure
+from stages.inventory.measured import Measured, Outcome
+from stages.inventory.reasons import REASONS, RejectedFile
+from stages.inventory.stretches import clips_of, cut
 
 CLIP = ClipParams(frame_size_px=32, fps=10, num_frames=16, window_stride=2, fit="pad", max_sec=10.0)
 INVENTORY = InventoryParams(test_share=0.2, allow_silent=False, max_rejected_share=0.5, labels=None)
@@ -62,14 +63,27 @@ def inventory_of(raw: Path, out: Path, *, num_workers: int = 1, **changes: objec
     return run(seed=7, clip=CLIP, inventory=InventoryParams(**values), workers=Workers(num_workers), source=raw, out=out)
 
 
+def measured(folder: Path, name: str) -> Measured:
+    """What is in one file; RejectedFile if it cannot be used."""
+    file = hash_one(Named(folder, name))
+    assert isinstance(file, Hashed)
+    outcome = measure(file)
+    assert isinstance(outcome, Outcome)
+    if outcome.measured is None:
+        raise RejectedFile(outcome.reason, outcome.detail)
+    return outcome.measured
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_bad_clip_gets_what_its_readme_expects(name: str, bad_clips: Path) -> None:
-    result = measure(Task(bad_clips, Candidate(name, "awkward"), CLIP, allow_silent=False))
-    if isinstance(result, dict):
-        assert (result["source_path"], result["reason"]) == (name, EXPECTED[name])
-        assert result["detail"]
+    try:
+        found = measured(bad_clips, name)
+        clips_of(found, CLIP, allow_silent=False)
+    except RejectedFile as rejection:
+        assert rejection.reason == EXPECTED[name]
+        assert rejection.detail
     else:
-        assert (result.measured.width_px, result.measured.height_px, len(result.measured.frame_times_sec)) == EXPECTED[name]
+        assert (found.width_px, found.height_px, found.frames) == EXPECTED[name]
 
 
 def test_bad_clips_together_never_stop_the_run(bad_clips: Path, tmp_path: Path) -> None:
@@ -85,9 +99,7 @@ def test_bad_clips_together_never_stop_the_run(bad_clips: Path, tmp_path: Path) 
 def test_reader_is_pyav_exactly_where_decord_is_wrong(bad_clips: Path) -> None:
     chosen = {}
     for name in ("good_reference.mp4", "edit_list_start.mp4", "portrait_rotated.mp4", "variable_frame_rate.mp4"):
-        result = measure(Task(bad_clips, Candidate(name, "awkward"), CLIP, allow_silent=False))
-        assert not isinstance(result, dict)
-        chosen[name] = result.reader_because
+        chosen[name] = measured(bad_clips, name).reader_because
     pytest.importorskip("decord")
     assert chosen == {"good_reference.mp4": "", "edit_list_start.mp4": "edit list", "portrait_rotated.mp4": "rotation",
                       "variable_frame_rate.mp4": "variable frame rate"}
@@ -106,7 +118,7 @@ def test_same_bytes_whatever_the_number_of_workers(raw: Path, tmp_path: Path) ->
     for num_workers in (1, 2):
         inventory_of(raw, tmp_path / str(num_workers) / "inventory", num_workers=num_workers)
     names = sorted(path.name for path in (tmp_path / "1" / "inventory").iterdir())
-    assert names == ["_SUCCESS.json", "clips.parquet", "quality.json", "rejected.parquet"]
+    assert names == ["_SUCCESS.json", "clips.parquet", "quality.json", "rejected.parquet", "sources.parquet"]
     for name in names:
         assert (tmp_path / "1" / "inventory" / name).read_bytes() == (tmp_path / "2" / "inventory" / name).read_bytes()
 
@@ -168,18 +180,26 @@ def test_long_sources_are_cut_into_clips_of_whole_frames() -> None:
 
 def test_sound_that_starts_late_moves_the_begin(tmp_path: Path, make_clip: MakeClip) -> None:
     make_clip(tmp_path / "late.mp4", 3.0, audio_start_sec=0.5)
-    result = measure(Task(tmp_path, Candidate("late.mp4", "late"), CLIP, allow_silent=False))
-    assert not isinstance(result, dict)
-    assert result.measured.audio_start_sec == pytest.approx(0.5, abs=0.03)
-    assert result.clips[0][0] == pytest.approx(result.measured.audio_start_sec, abs=0.001)
-    assert len(result.measured.frame_times_sec) == 75
+    found = measured(tmp_path, "late.mp4")
+    assert found.audio_start_sec == pytest.approx(0.5, abs=0.03)
+    assert clips_of(found, CLIP, allow_silent=False)[0][0] == pytest.approx(found.audio_start_sec, abs=0.001)
+    assert found.frames == 75
 
 
 def test_transport_stream_whose_pictures_decord_gets_wrong_goes_to_pyav(tmp_path: Path, make_clip: MakeClip) -> None:
     make_clip(tmp_path / "clip.ts", 2.0, fps=30)
-    result = measure(Task(tmp_path, Candidate("clip.ts", "ts"), CLIP, allow_silent=False))
-    assert not isinstance(result, dict)
-    assert result.reader == "pyav"
+    assert measured(tmp_path, "clip.ts").reader == "pyav"
+
+
+def test_a_playlist_opens_nothing(tmp_path: Path, make_clip: MakeClip) -> None:
+    make_clip(tmp_path / "secret.mp4", 2.0)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "concat.mp4").write_text("ffconcat version 1.0\nfile 'clip.mp4'\n")
+    (tmp_path / "raw" / "hls.ts").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n../secret.mp4\n#EXT-X-ENDLIST\n")
+    make_clip(tmp_path / "raw" / "clip.mp4", 2.0)
+    for name in ("concat.mp4", "hls.ts"):
+        with pytest.raises(RejectedFile, match="not_media"):
+            measured(tmp_path / "raw", name)
 
 
 @pytest.mark.slow

@@ -1,0 +1,64 @@
+"""What a file is made of, asked in the same way by the inventory and by decode: the main tracks, their units, a hash of the bytes."""
+
+import hashlib
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+
+from stages.inventory.reasons import RejectedFile
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main_streams(container: InputContainer) -> tuple[av.VideoStream, av.AudioStream]:
+    """The picture and the sound that a player would show.
+
+    Raises:
+        RejectedFile: one is missing, or has no decoder.
+    """
+    video = container.streams.best("video")
+    if video is None or is_cover(video):
+        raise RejectedFile("no_video_track", "no picture in the file" if video is None else "only a cover image")
+    audio = container.streams.best("audio", related=video)
+    if audio is None:
+        raise RejectedFile("no_audio_track", "no sound in the file")
+    for stream, name in ((video, "picture"), (audio, "sound")):
+        if stream.codec_context is None:
+            raise RejectedFile("unsupported_codec", f"no decoder for the {name}")
+    assert isinstance(video, av.VideoStream) and isinstance(audio, av.AudioStream)
+    return video, audio
+
+
+def is_cover(stream: object) -> bool:
+    """Whether a video track is a still image that goes with a sound file."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)  # type: ignore[attr-defined]
+
+
+def tick_sec(video: av.VideoStream) -> float:
+    """Seconds of one tick of a stream's timestamps."""
+    assert video.time_base is not None
+    return float(video.time_base)
+
+
+def rotation_of(frame: av.VideoFrame) -> int:
+    """Degrees by which the stored picture is to be turned counter-clockwise to stand upright: 0, 90, 180 or 270."""
+    return round(frame.rotation / 90) * 90 % 360
+
+
+def float_samples(frame: av.AudioFrame) -> np.ndarray:
+    """float32 [channels, samples], full scale 1.0, of a decoded piece of sound in whatever format."""
+    samples = frame.to_ndarray()
+    channels = len(frame.layout.channels)
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, channels).T
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    if np.issubdtype(samples.dtype, np.integer):
+        return samples.astype(np.float32) / 2.0 ** (8 * samples.dtype.itemsize - 1)
+    return samples.astype(np.float32, copy=False)
