@@ -305,8 +305,19 @@ class DiTParams:
     video_patch_size: int
     context: Literal["none", "class"]
     """`class`: the class enters as a context token."""
-    prediction: Literal["epsilon", "v_prediction"]
+    positions: Literal["sincos", "rope"]
+    """Fixed 2-D sin-cos vectors added to the tokens (the paper), or queries and keys turned by row and column (axial RoPE)."""
+    qk_norm: bool
+    """RMS-normalised queries and keys; keeps large networks stable at high learning rates. Paper: none."""
+    task_mix: Literal["svg", "video", "audio"]
+    """What is generated: both together, or one modality alone (the rows MM-LDM-v and MM-LDM-a of the paper's table)."""
+    prediction: Literal["epsilon", "v_prediction", "flow"]
+    """The noise (Eq. 8), the velocity of Salimans and Ho, or that of a rectified flow (straight lines from noise to latents)."""
     zero_terminal_snr: bool
+    timesteps: Literal["uniform", "logit_normal"]
+    """How training draws t: evenly (the paper), or more often in the middle (Esser et al. 2024)."""
+    min_snr_gamma: float
+    """Min-SNR weighting of the loss (Hang et al. 2023, gamma 5); 0: none, as printed."""
     a2v_share: float
     """Share of the training samples that get z_a as condition (paper 3.3)."""
     v2a_share: float
@@ -322,6 +333,14 @@ class DiTParams:
         require(self.depth >= 1, "dit.depth", self.depth, "1 or more")
         require(not (self.zero_terminal_snr and self.prediction == "epsilon"), "dit.prediction", self.prediction,
                 "v_prediction, as dit.zero_terminal_snr is true (at pure noise the noise says nothing of the latent)")
+        require(not (self.zero_terminal_snr and self.prediction == "flow"), "dit.zero_terminal_snr", "true",
+                "false, as dit.prediction is flow (whose last step is pure noise by itself)")
+        require(self.min_snr_gamma >= 0, "dit.min_snr_gamma", self.min_snr_gamma, "0 (off) or more")
+        require(not (self.zero_terminal_snr and self.min_snr_gamma), "dit.min_snr_gamma", self.min_snr_gamma,
+                "0, as dit.zero_terminal_snr is true (the step of pure noise would have no weight)")
+        head_dim = self.hidden_size // self.num_heads
+        require(self.positions != "rope" or head_dim % 4 == 0, "dit.positions", "rope",
+                f"sincos, or heads of a multiple of 4 channels (dit.hidden_size / dit.num_heads is {head_dim})")
         require(0 <= self.condition_dropout < 1, "dit.condition_dropout", self.condition_dropout, "0 to less than 1")
         require(
             self.a2v_share >= 0 and self.v2a_share >= 0 and self.a2v_share + self.v2a_share <= 1,
@@ -329,3 +348,6 @@ class DiTParams:
             self.a2v_share,
             f"shares of 0 or more that sum to at most 1 (dit.v2a_share is {self.v2a_share})",
         )
+        if self.task_mix != "svg":
+            for name in ("a2v_share", "v2a_share"):
+                require(getattr(self, name) == 0, f"dit.{name}", getattr(self, name), f"0, as dit.task_mix is {self.task_mix}")

@@ -1,7 +1,8 @@
 """The joint diffusion transformer: one network that predicts the noise of audio and video latents together (paper 3.2, 3.3).
 
 Shapes: `b` batch, `c` channels of a latent, `h w` its sides, `n` tokens, `d` width, `p q` sides of a patch.
-The sequence is [class] [EOS_a] audio tokens [EOS_v] video tokens; every token attends to every other.
+The sequence is [class] [EOS_a] audio tokens [EOS_v] video tokens; every token attends to every other. A network of one
+modality (`task_mix`) has the tokens of that one alone.
 """
 
 import math
@@ -13,6 +14,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipeline.params import DiTParams
+from stages.dit.positions import rotary_angles, rotate, sin_cos_positions
 
 NULL_CLASS = -1
 """The class id that means "no class given"."""
@@ -36,13 +38,14 @@ class JointDiT(nn.Module):
         super().__init__()
         self.params, self.audio_shape, self.video_shape, self.num_classes = params, audio_shape, video_shape, num_classes
         width = params.hidden_size
-        self.audio = ModalityTokens(audio_shape, params.audio_patch_size, width)
-        self.video = ModalityTokens(video_shape, params.video_patch_size, width)
+        has_audio, has_video = params.task_mix != "video", params.task_mix != "audio"
+        self.audio = ModalityTokens(params, audio_shape, params.audio_patch_size) if has_audio else None
+        self.video = ModalityTokens(params, video_shape, params.video_patch_size) if has_video else None
         self.t_embedder = TimestepEmbedder(width)
         self.class_embed = nn.Embedding(num_classes + 1, width) if params.context == "class" else None  # the last one: no class
         self.blocks = nn.ModuleList(Block(params) for _ in range(params.depth))
-        self.audio_head = Head(audio_shape[0] * params.audio_patch_size**2, width)
-        self.video_head = Head(video_shape[0] * params.video_patch_size**2, width)
+        self.audio_head = Head(audio_shape[0] * params.audio_patch_size**2, width) if has_audio else None
+        self.video_head = Head(video_shape[0] * params.video_patch_size**2, width) if has_video else None
         self.init_weights()
 
     def forward(self, audio_latents: Tensor, video_latents: Tensor, timesteps: Tensor, *, audio_condition: Tensor | None = None,
@@ -56,33 +59,52 @@ class JointDiT(nn.Module):
             class_id: int64 [b]; NULL_CLASS or None: none given. Ignored by a network without class context.
 
         Returns:
-            (audio, video), each of its latent's shape.
+            (audio, video), each of its latent's shape; zeros for a modality that the network does not generate.
         """
         t = self.t_embedder(timesteps)                                                   # (b, d)
-        tokens = [self.audio(audio_latents, audio_condition), self.video(video_latents, video_condition)]
+        tokens = []
         if self.class_embed is not None:
-            ids = torch.full_like(timesteps, NULL_CLASS, dtype=torch.long) if class_id is None else class_id
+            ids = torch.full(timesteps.shape, NULL_CLASS, device=t.device) if class_id is None else class_id
             ids = torch.where(ids == NULL_CLASS, self.num_classes, ids)
-            tokens.insert(0, self.class_embed(ids)[:, None])                             # (b, 1, d)
+            tokens.append(self.class_embed(ids)[:, None])                                # (b, 1, d)
+        if self.audio is not None:
+            tokens.append(self.audio(audio_latents, audio_condition))
+        if self.video is not None:
+            tokens.append(self.video(video_latents, video_condition))
         x = torch.cat(tokens, dim=1)                                                     # (b, n, d), 322 in the paper and one for the class
+        angles = self.angles(x.shape[1])
         with sdpa_kernel(CPU_ATTENTION if x.device.type == "cpu" else GPU_ATTENTION):
             for block in self.blocks:
-                x = block(x, t)
-        num_video = self.video.num_tokens
-        audio = self.audio_head(x[:, -num_video - 1 - self.audio.num_tokens : -num_video - 1], t)
-        return self.audio.unpatch(audio), self.video.unpatch(self.video_head(x[:, -num_video:], t))
+                x = block(x, t, angles)
+        return self.predictions(x, t, audio_latents, video_latents)
+
+    def predictions(self, x: Tensor, t: Tensor, audio_latents: Tensor, video_latents: Tensor) -> tuple[Tensor, Tensor]:
+        """From the last tokens (b, n, d): both heads, each on its own tokens."""
+        audio, video = torch.zeros_like(audio_latents), torch.zeros_like(video_latents)
+        end = x.shape[1]
+        if self.video is not None and self.video_head is not None:
+            video = self.video.unpatch(self.video_head(x[:, end - self.video.num_tokens :], t))
+            end -= self.video.num_tokens + 1
+        if self.audio is not None and self.audio_head is not None:
+            audio = self.audio.unpatch(self.audio_head(x[:, end - self.audio.num_tokens : end], t))
+        return audio, video
+
+    def angles(self, num_tokens: int) -> Tensor | None:
+        """Rotary angles (n, d/2) of the whole sequence; tokens without a place in a grid are not turned. None without RoPE."""
+        if self.params.positions != "rope":
+            return None
+        own = torch.cat([tokens.angles for tokens in (self.audio, self.video) if tokens is not None])
+        return functional.pad(own, (0, 0, num_tokens - len(own), 0))
 
     @property
     def num_tokens(self) -> int:
         """Tokens of the sequence (paper: 64 + 256 + 2 EOS = 322, and one for the class)."""
-        return self.audio.num_tokens + self.video.num_tokens + 2 + (self.class_embed is not None)
+        return sum(tokens.num_tokens + 1 for tokens in (self.audio, self.video) if tokens is not None) + (self.class_embed is not None)
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds of one forward pass of one sample: the blocks' linear layers and attention, as papers count "FLOPs"."""
-        d, n = self.params.hidden_size, self.num_tokens
-        per_token = (4 + 2 * self.params.mlp_ratio) * d * d + 2 * n * d
-        return round(self.params.depth * (n * per_token + 6 * d * d))
+        """Multiply-adds of one forward pass of one sample; see `multiply_adds`."""
+        return multiply_adds(self.params, self.num_tokens)
 
     def init_weights(self) -> None:
         """Zero gates make every block the identity and zero heads the first prediction zero (DiT's adaLN-Zero)."""
@@ -106,15 +128,22 @@ class JointDiT(nn.Module):
 class ModalityTokens(nn.Module):
     """One modality's latent as tokens: patches, positions, the modality's own vector, its condition, [EOS] in front."""
 
-    def __init__(self, shape: Shape, patch_size: int, width: int) -> None:
+    positions: Tensor
+    angles: Tensor
+
+    def __init__(self, params: DiTParams, shape: Shape, patch_size: int) -> None:
         super().__init__()
+        width = params.hidden_size
         channels, height, self.columns = shape[0] * patch_size**2, shape[1] // patch_size, shape[2] // patch_size
         self.patch_size, self.num_tokens = patch_size, height * self.columns
         self.patch_embed = nn.Linear(channels, width)
         self.condition_embed = nn.Linear(channels, width)
         self.modality_embed = nn.Parameter(torch.empty(width))
         self.eos = nn.Parameter(torch.empty(width))
-        self.register_buffer("positions", sin_cos_positions(height, self.columns, width), persistent=False)
+        sin_cos = sin_cos_positions(height, self.columns, width)
+        angles = rotary_angles(height, self.columns, width // params.num_heads)
+        self.register_buffer("positions", sin_cos if params.positions == "sincos" else torch.zeros_like(sin_cos), persistent=False)
+        self.register_buffer("angles", functional.pad(angles, (0, 0, 1, 0)), persistent=False)  # [EOS] lies nowhere
 
     def forward(self, latents: Tensor, condition: Tensor | None) -> Tensor:
         """Tokens [b, 1 + n, d] of a latent [b, c, h, w]."""
@@ -139,19 +168,25 @@ class Block(nn.Module):
         super().__init__()
         width, hidden = params.hidden_size, round(params.hidden_size * params.mlp_ratio)
         self.num_heads = params.num_heads
+        head_dim = width // params.num_heads
+        self.q_norm, self.k_norm = (nn.RMSNorm(head_dim, eps=1e-6) if params.qk_norm else nn.Identity() for _ in range(2))
         self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)  # no weights of its own, so one serves both
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
         self.adaLN_modulation = nn.Linear(width, 6 * width)
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, angles: Tensor | None) -> Tensor:
+        """Tokens (b, n, d), the embedded timestep (b, d), rotary angles (n, d/2) or None -> tokens."""
         modulation = self.adaLN_modulation(functional.silu(t))[:, None].chunk(6, dim=-1)
         attention_shift, attention_scale, attention_gate, mlp_shift, mlp_scale, mlp_gate = modulation
-        x = x + attention_gate * self.attention(modulate(self.norm(x), attention_shift, attention_scale))
+        x = x + attention_gate * self.attention(modulate(self.norm(x), attention_shift, attention_scale), angles)
         return x + mlp_gate * self.mlp(modulate(self.norm(x), mlp_shift, mlp_scale))
 
-    def attention(self, x: Tensor) -> Tensor:
+    def attention(self, x: Tensor, angles: Tensor | None) -> Tensor:
         q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if angles is not None:
+            q, k = rotate(q, angles), rotate(k, angles)
         return self.out(rearrange(functional.scaled_dot_product_attention(q, k, v), "b h n d -> b n (h d)"))
 
 
@@ -190,9 +225,13 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1 + scale) + shift
 
 
-def sin_cos_positions(height: int, width: int, channels: int) -> Tensor:
-    """Fixed positions [height * width, channels] of a grid: half of the channels for the row, half for the column."""
-    rates = 10000 ** (-torch.arange(channels // 4) / (channels // 4))
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    angles = [position.flatten()[:, None] * rates for position in (rows, columns)]
-    return torch.cat([function(a) for a in angles for function in (torch.sin, torch.cos)], dim=1)
+def multiply_adds(params: DiTParams, num_tokens: int, *, attention: bool = True) -> int:
+    """Multiply-adds of one pass over one sample: the blocks' linear layers and attention, as papers count "FLOPs".
+
+    Args:
+        num_tokens: of the sequence.
+        attention: False: the linear layers alone, as the MM-LDM paper's table seems to count them.
+    """
+    d = params.hidden_size
+    per_token = (4 + 2 * params.mlp_ratio) * d * d + (2 * num_tokens * d if attention else 0)
+    return round(params.depth * (num_tokens * per_token + 6 * d * d))

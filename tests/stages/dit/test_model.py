@@ -12,7 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.params import DiTParams, load_params
 from stages.dit import NULL_CLASS, JointDiT
-from stages.dit.model import sin_cos_positions
+from stages.dit.model import Block, multiply_adds
+from stages.dit.positions import rotary_angles, rotate, sin_cos_positions
+from stages.dit.sizes import SIZES, TEXT_TOKENS, sized
 
 PAPER_AUDIO, PAPER_VIDEO = (16, 8, 8), (16, 16, 16)
 AUDIO, VIDEO = (4, 2, 4), (6, 4, 4)
@@ -48,12 +50,12 @@ def test_paper_shape_has_322_tokens_and_one_for_the_class() -> None:
     assert on_meta(context="class").num_tokens == 323
 
 
-@pytest.mark.parametrize(("width", "depth", "heads", "millions"),
-                         [(768, 12, 12, 131), (1024, 20, 16, 384), (1536, 36, 24, 1543), (1152, 28, 16, 674)],
-                         ids=["S", "B", "L", "published"])
-def test_parameter_counts_of_the_paper(width: int, depth: int, heads: int, millions: float) -> None:
-    network = on_meta(hidden_size=width, depth=depth, num_heads=heads, context="none")
-    assert sum(p.numel() for p in network.parameters()) == pytest.approx(millions * 1e6, rel=0.02)
+@pytest.mark.parametrize("name", list(SIZES))
+def test_parameters_and_flops_are_those_of_the_papers_table(name: str) -> None:
+    network = on_meta(**{key: getattr(sized(params(), name), key) for key in ("hidden_size", "depth", "num_heads")}, context="none")
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(SIZES[name].printed_parameters, rel=0.02)
+    flops = multiply_adds(network.params, network.num_tokens + TEXT_TOKENS, attention=False)
+    assert SIZES[name].printed_flops is None or flops == pytest.approx(SIZES[name].printed_flops, rel=0.02)
 
 
 def test_multiply_adds_are_those_torch_counts() -> None:
@@ -97,6 +99,53 @@ def test_no_class_and_null_class_are_one_and_differ_from_every_class() -> None:
     null = network(z_a, z_v, t, class_id=torch.full((3,), NULL_CLASS))[0]
     assert torch.equal(null, network(z_a, z_v, t)[0])
     assert all((null - network(z_a, z_v, t, class_id=torch.full((3,), c))[0]).abs().max() > 1e-4 for c in range(3))
+
+
+@pytest.mark.parametrize("changes", [{"positions": "rope"}, {"qk_norm": True}, {"positions": "rope", "qk_norm": True}], ids=str)
+def test_options_of_the_attention_keep_what_zero_initialisation_promises(changes: dict[str, object]) -> None:
+    network = JointDiT(params(**changes), AUDIO, VIDEO, num_classes=3)
+    assert not any(prediction.any() for prediction in network(*inputs()))
+    network = awake(network)
+    z_a, z_v, t = inputs()
+    audio = network(z_a, z_v, t)[0]
+    assert torch.isfinite(audio).all() and (audio - network(z_a, z_v + 1, t)[0]).abs().max() > 1e-4
+
+
+def test_rotated_products_depend_on_the_distance_alone() -> None:
+    angles = rotary_angles(4, 6, 16).unflatten(0, (4, 6))
+    torch.manual_seed(0)
+    q, k = torch.randn(1, 1, 1, 16), torch.randn(1, 1, 1, 16)
+
+    def product(a: tuple[int, int], b: tuple[int, int]) -> float:
+        return float((rotate(q, angles[a][None]) * rotate(k, angles[b][None])).sum())
+
+    assert product((0, 1), (2, 3)) == pytest.approx(product((1, 3), (3, 5)), abs=1e-5)
+    assert product((0, 1), (2, 3)) != pytest.approx(product((0, 1), (3, 2)), abs=1e-3)
+    assert float(rotate(q, angles[0, 0][None]).sub(q).abs().max()) == 0  # without a place: not turned
+
+
+def test_normalised_queries_and_keys_bound_the_attention_however_large_they_grow() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 5, 32)
+    for qk_norm, bounded in ((True, True), (False, False)):
+        block = Block(params(qk_norm=qk_norm))
+        torch.nn.init.normal_(block.qkv.weight, std=0.3)
+        torch.nn.init.zeros_(block.qkv.bias)
+        before = block.attention(x, None)
+        block.qkv.weight.data[:64] *= 100  # queries and keys, not values
+        assert torch.allclose(before, block.attention(x, None), atol=1e-3) == bounded
+
+
+@pytest.mark.parametrize(("task_mix", "tokens"), [("video", 257), ("audio", 65)])
+def test_a_network_of_one_modality_has_its_tokens_alone(task_mix: str, tokens: int) -> None:
+    assert on_meta(task_mix=task_mix, context="none", a2v_share=0.0, v2a_share=0.0).num_tokens == tokens
+    network = awake(JointDiT(params(task_mix=task_mix, a2v_share=0.0, v2a_share=0.0), AUDIO, VIDEO, num_classes=3))
+    z_a, z_v, t = inputs()
+    audio, video = network(z_a, z_v, t)
+    made, absent = (video, audio) if task_mix == "video" else (audio, video)
+    assert made.abs().mean() > 0.01 and not absent.any()
+    other = network(torch.randn_like(z_a), z_v, t) if task_mix == "video" else network(z_a, torch.randn_like(z_v), t)
+    assert torch.equal(made, other[1 if task_mix == "video" else 0])
 
 
 def test_patches_come_back_where_they_were() -> None:

@@ -81,6 +81,26 @@ def test_trained_network_comes_back_with_its_settings(trained: Path) -> None:
     assert (dit.scale.denormalise(audio, video)[0] == 7).all()
 
 
+@pytest.mark.parametrize("changes", [
+    {"prediction": "flow", "zero_terminal_snr": False, "timesteps": "logit_normal"},
+    {"prediction": "epsilon", "zero_terminal_snr": False, "min_snr_gamma": 5.0, "positions": "rope", "qk_norm": True},
+], ids=["flow", "epsilon"])
+def test_every_kind_of_training_learns_to_listen(latents: Path, tmp_path: Path, changes: dict[str, object]) -> None:
+    run(seed=1, compute=CPU, dit=tiny(**changes), latents=latents, out=tmp_path / "dit")
+    held_out = json.loads((tmp_path / "dit/metrics.json").read_text())["held_out"]
+    assert held_out["a2v_video"] < 0.6 * held_out["a2v_video_shuffled"]
+    assert held_out["v2a_audio"] < 0.6 * held_out["v2a_audio_shuffled"]
+
+
+@pytest.mark.parametrize("task_mix", ["video", "audio"])
+def test_a_training_of_one_modality_names_that_one_alone(latents: Path, tmp_path: Path, task_mix: str) -> None:
+    alone = tiny(task_mix=task_mix, a2v_share=0.0, v2a_share=0.0, train=replace(tiny().train, steps=50, checkpoint_every=50))
+    run(seed=1, compute=CPU, dit=alone, latents=latents, out=tmp_path / "dit")
+    held_out = json.loads((tmp_path / "dit/metrics.json").read_text())["held_out"]
+    assert held_out["loss"] == held_out[task_mix] < 0.9
+    assert set(held_out) == {"loss", task_mix, *(f"loss_t0{i}00" for i in (1, 3, 5, 7, 9))}
+
+
 def test_two_runs_leave_the_same_bytes(latents: Path, tmp_path: Path) -> None:
     short = tiny(train=replace(tiny().train, steps=4, warmup_steps=0))
     for name in ("a", "b"):

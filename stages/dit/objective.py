@@ -1,0 +1,50 @@
+"""What training descends: draws from the cached posteriors, their tasks, one shared t, Eq. 8."""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.contracts.latents import LatentStatistics
+from stages.dit.checkpoint import LatentScale
+from stages.dit.conditions import Conditions, draw_conditions
+from stages.dit.data import draw
+from stages.dit.diffusion import Diffusion
+from stages.dit.model import JointDiT
+
+GENERATED = {"svg": ("audio", "video"), "audio": ("audio",), "video": ("video",)}
+"""Modalities of each `dit.task_mix`."""
+
+
+class DiTLoss(nn.Module):
+    """From a batch of posteriors to Eq. 8."""
+
+    def __init__(self, network: JointDiT, statistics: LatentStatistics) -> None:
+        super().__init__()
+        self.network, self.scale = network, LatentScale(statistics)
+        self.diffusion = Diffusion(network.params.prediction, network.params.zero_terminal_snr)
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Scalars "loss", "audio", "video" of a batch (see `Posteriors.batch`)."""
+        audio, video = self.scale.normalise(draw(batch["audio"]), draw(batch["video"]))
+        conditions = draw_conditions(audio, video, batch["class_id"], self.network.params)
+        params = self.network.params
+        timesteps = self.diffusion.draw_timesteps(len(audio), audio.device, params.timesteps)  # one t for both modalities
+        audio_error, video_error = self.errors(audio, video, torch.randn_like(audio), torch.randn_like(video), timesteps, conditions)
+        error = self.total(audio_error, video_error)
+        if params.min_snr_gamma:
+            error = error * self.diffusion.min_snr_weights(timesteps, params.min_snr_gamma)
+        parts = {"audio": audio_error.mean().detach(), "video": video_error.mean().detach()}
+        return {"loss": error.mean(), **{name: parts[name] for name in GENERATED[params.task_mix]}}
+
+    def total(self, audio_error: Tensor, video_error: Tensor) -> Tensor:
+        """Eq. 8 of each sample [b]: the mean of both modalities, or the one that the network generates."""
+        return {"svg": (audio_error + video_error) / 2, "audio": audio_error, "video": video_error}[self.network.params.task_mix]
+
+    def errors(self, audio: Tensor, video: Tensor, audio_noise: Tensor, video_noise: Tensor, timesteps: Tensor,
+               conditions: Conditions) -> tuple[Tensor, Tensor]:
+        """Squared error per sample [b] of each modality, averaged over its elements (Eq. 8's two terms)."""
+        add_noise, target = self.diffusion.add_noise, self.diffusion.target
+        audio_pred, video_pred = self.network(
+            add_noise(audio, audio_noise, timesteps), add_noise(video, video_noise, timesteps), timesteps,
+            audio_condition=conditions.audio, video_condition=conditions.video, class_id=conditions.class_id)
+        return ((audio_pred.float() - target(audio, audio_noise, timesteps)).square().mean(dim=(1, 2, 3)),
+                (video_pred.float() - target(video, video_noise, timesteps)).square().mean(dim=(1, 2, 3)))
