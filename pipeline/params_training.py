@@ -28,7 +28,7 @@ class TrainParams:
 
     steps: int
     batch_size: int
-    """Items of one step on one process, before accumulation."""
+    """Items of one batch, shared by all processes, before accumulation."""
     grad_accumulation: int
     """Batches per optimizer step."""
     learning_rate: float

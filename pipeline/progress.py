@@ -3,10 +3,13 @@
 import sys
 import time
 
+from pipeline.processes import rank
+
 
 def say(stage: str, text: str) -> None:
-    """Print one line of a stage to stderr, the stage's name in a fixed column."""
-    print(f"{stage:<12} {text}", file=sys.stderr, flush=True)
+    """Print one line of a stage to stderr, the stage's name in a fixed column; of several processes the first one speaks."""
+    if rank() == 0:
+        print(f"{stage:<12} {text}", file=sys.stderr, flush=True)
 
 
 def human_seconds(seconds: float) -> str:

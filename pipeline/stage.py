@@ -1,6 +1,7 @@
 """How every stage starts and ends: params at the door, one line for a mistake, a closing summary.
 
-    python -m stages.decode          # what DVC, the flow and a person type
+    python -m stages.decode                          # what DVC, the flow and a person type
+    torchrun --nproc-per-node 8 -m stages.dit        # a training on several processes
 """
 
 import errno
@@ -11,30 +12,38 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.errors import RunError, UserError
 from pipeline.params import Params, load_params
+from pipeline.processes import join, let_the_first_speak, local_world_size, world_size
 from pipeline.progress import human_seconds, say
 from pipeline.quiet import silence_tools
 
 Summary = Mapping[str, object]
 
 
-def stage_main(name: str, run: Callable[[Params], Summary]) -> None:
+def stage_main(name: str, run: Callable[[Params], Summary], *, shared: bool = False) -> None:
     """Load and check params.yaml, run the stage, print what was written; exit 1 with one line on a user's mistake.
 
     Args:
         name: the stage's name, as in dvc.yaml.
         run: takes the whole params, hands its own sections to the stage, returns what to print in closing.
+        shared: several processes may run it together.
     """
     silence_tools()
     started = time.monotonic()
     try:
+        if world_size() > 1 and not shared:
+            raise RunError(f"it was started as {world_size()} processes, which only trainings share; run: python -m stages.{name}")
         params = load_params(Path("params.yaml"))
         prepare_torch(params)
+        if world_size() > 1:
+            join(params.compute.device)
         summary = run(params)
     except UserError as error:
+        let_the_first_speak()
         sys.exit(f"{name}: {error}")
     except Exception as error:
+        let_the_first_speak()
         if not disk_is_full(error):
             raise
         sys.exit(f"{name}: no space left on the disk ({getattr(error, 'filename', None) or 'data'}); "
@@ -55,7 +64,7 @@ def disk_is_full(error: BaseException) -> bool:
 
 def prepare_torch(params: Params) -> None:
     """Threads and deterministic kernels, for the stages that import torch (the others don't pay for it)."""
-    threads = params.compute.num_threads or os.cpu_count() or 1
+    threads = params.compute.num_threads or max((os.cpu_count() or 1) // local_world_size(), 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if "torch" in sys.modules:

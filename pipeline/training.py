@@ -1,7 +1,8 @@
 """The one training loop, on accelerate: every network of every stage is trained by `train`.
 
 A stage hands over its phases (a module whose forward gives the losses, and one optimizer each) and a function from a
-step to a batch. Each step is a function of (seed, step) and of the state alone, so 10 steps are 5 + 5 to the bit.
+step to a batch. Each step is a function of (seed, step) and of the state alone, so 10 steps are 5 + 5 to the bit; on
+several processes (pipeline/processes.py) each takes its items of the batch (pipeline/shared_batch.py), and only rounding differs.
 """
 
 import copy
@@ -11,17 +12,19 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from pipeline.contracts.outputs import Work, atomic_path
 from pipeline.errors import TrainingError
 from pipeline.params import ComputeParams, TrainParams
+from pipeline.processes import rank, wait_for_all, world_size
 from pipeline.progress import human_seconds, say
 from pipeline.seeds import derive_seed
 
@@ -35,7 +38,7 @@ class Phase:
     name: str
     """"generator", "discriminator": prefix of its losses in the log."""
     module: nn.Module
-    """forward(batch) -> {"loss": scalar to descend, ...: scalars to log}; may add detached tensors to the batch for later phases."""
+    """forward(batch) -> {"loss": scalar to descend, ...: scalars to log, ...: tensors with axes, detached, for the later phases' batch}."""
     start_step: int = 0
     """Steps before it are skipped for this phase."""
     every_steps: int = 1
@@ -67,7 +70,8 @@ def train(
     Args:
         stage: name for the log lines and the seeds.
         phases: run in this order on the same batch of each step.
-        batch_at: the CPU tensors of a step; a pure function of its argument (a step counts `grad_accumulation` batches).
+        batch_at: the CPU tensors of a step, of this process's items; a pure function of its argument (a step counts
+            `grad_accumulation` batches).
         seed: `seed` of params.yaml.
         work: `train.jsonl` and `curves.csv` go to its folder, checkpoints to its scratch.
         validate: scalars of the averaged first module, every `checkpoint_every` steps and at the end.
@@ -76,28 +80,34 @@ def train(
         The averaged (EMA) module of the first phase, or the module itself without EMA; in eval mode, on the device.
 
     Raises:
-        TrainingError: a loss is not finite (raised before the optimizer moves).
+        TrainingError: a loss is not finite (raised before the optimizer moves), or the processes cannot share a batch evenly.
     """
+    if params.batch_size % world_size():
+        raise TrainingError(f"params.yaml: {stage}.train.batch_size is {params.batch_size}, which {world_size()} processes cannot share "
+                            f"evenly; set a multiple of {world_size()}, or start fewer processes")
     AcceleratorState._reset_state(reset_partial_state=False)  # a stage may train several networks, each at its own precision
     accelerator = Accelerator(mixed_precision={"fp32": "no"}.get(params.precision, params.precision),
-                              cpu=pick_device(compute).type == "cpu")
-    rank, device = accelerator.process_index, accelerator.device
+                              cpu=pick_device(compute).type == "cpu",
+                              # Buffers are constants: there is nothing to send around before each pass.
+                              kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)])
+    device = accelerator.device
     optimizers = [_optimizer(phase.module.to(device), params, phase.betas) for phase in phases]
     average = copy.deepcopy(phases[0].module).eval().requires_grad_(False) if params.ema_decay else phases[0].module
     modules = [accelerator.prepare(phase.module) for phase in phases]
     optimizers = [accelerator.prepare(optimizer) for optimizer in optimizers]
     state = _State([accelerator.unwrap_model(m) for m in modules], average, optimizers, accelerator.scaler, work)
-    step = state.load(device) if (work.scratch / CHECKPOINT).is_file() else 0
+    step = state.load() if (work.scratch / CHECKPOINT).is_file() else 0
     count = sum(p.numel() for p in phases[0].module.parameters() if p.requires_grad)
     say(stage, f"{count / 1e6:.2f}M parameters | {params.steps} steps of {params.batch_size * params.grad_accumulation} | "
-               f"{params.precision} on {device.type}" + (f" | goes on at step {step}" if step else ""))
+               f"{params.precision} on {device.type}" + (f" | {world_size()} processes" if world_size() > 1 else "")
+               + (f" | goes on at step {step}" if step else ""))
 
-    log = _Log(stage, params.steps, step, work.folder / "train.jsonl")
+    log = _Log(stage, params.steps, step, work.folder / "train.jsonl", accelerator)
     while step < params.steps:
         learning_rate = params.learning_rate * lr_factor(step, params)
         for micro in range(params.grad_accumulation):
             losses: dict[str, Tensor] = {}
-            torch.manual_seed(derive_seed(seed, stage, step, micro, rank))
+            torch.manual_seed(derive_seed(seed, stage, step, micro, 0))  # the same on every process, see pipeline/shared_batch.py
             batch = {name: value.to(device) for name, value in batch_at(step * params.grad_accumulation + micro).items()}
             last = micro == params.grad_accumulation - 1
             for phase, module, optimizer in zip(phases, modules, optimizers, strict=True):
@@ -105,9 +115,12 @@ def train(
                     continue
                 if micro == 0:
                     optimizer.zero_grad(set_to_none=True)
-                found = module(batch)
-                _require_finite(stage, step, phase.name, found)
-                accelerator.backward(found["loss"] / params.grad_accumulation)
+                with nullcontext() if last else accelerator.no_sync(module):  # processes meet once a step
+                    made = module(batch)
+                    found = {name: value for name, value in made.items() if value.ndim == 0}
+                    batch.update({name: value for name, value in made.items() if value.ndim})
+                    _require_finite(stage, step, phase.name, found)
+                    accelerator.backward(found["loss"] / params.grad_accumulation)
                 losses.update({f"{phase.name}/{name}": value.detach() for name, value in found.items()})
                 if last:
                     # accelerate's own clipping would unscale the other phases' half-made gradients too (fp16)
@@ -125,14 +138,14 @@ def train(
             update_average(average, state.modules[0], decay=min(params.ema_decay, (1 + step) / (10 + step)))
         checkpoint_due = step % params.checkpoint_every == 0 or step == params.steps
         if step % params.log_every == 0 or step == params.steps or checkpoint_due:
-            validation = dict(validate(average.eval())) if checkpoint_due and validate else {}
-            log.write(step, learning_rate, validation, accelerator.is_main_process)
+            validation = dict(validate(average.eval())) if checkpoint_due and validate and rank() == 0 else {}
+            log.write(step, learning_rate, validation)
             phases[0].module.train()
-        if checkpoint_due and accelerator.is_main_process:
+        if checkpoint_due and rank() == 0:
             state.save(step, log.path)
-    if accelerator.is_main_process:
+    if rank() == 0:
         write_curves(log.path, work.folder / "curves.csv")
-    accelerator.wait_for_everyone()
+    wait_for_all()
     return average.eval()
 
 
@@ -176,8 +189,8 @@ class _State:
         with atomic_path(self.work.scratch / CHECKPOINT) as temporary:
             torch.save(values, temporary)
 
-    def load(self, device: torch.device) -> int:
-        values = torch.load(self.work.scratch / CHECKPOINT, map_location=device, weights_only=True)
+    def load(self) -> int:
+        values = torch.load(self.work.scratch / CHECKPOINT, map_location="cpu", weights_only=True)  # each process copies it to its device
         for module, saved in zip(self.modules, values["modules"], strict=True):
             module.load_state_dict(saved)
         for optimizer, saved in zip(self.optimizers, values["optimizers"], strict=True):
@@ -186,20 +199,20 @@ class _State:
         if self.scaler and values["scaler"]:
             self.scaler.load_state_dict(values["scaler"])
         log = self.work.folder / "train.jsonl"
-        if log.is_file():
+        if rank() == 0 and log.is_file():
             os.truncate(log, values["log_bytes"])  # lines after the checkpoint will be written again
         return int(values["step"])
 
 
 class _Log:
-    """Means of the losses since the last line: JSON lines in a file, one plain line to stderr."""
+    """Means of the losses since the last line, over all processes: JSON lines in a file, one plain line to stderr."""
 
-    def __init__(self, stage: str, total: int, step: int, path: Path) -> None:
-        self.stage, self.total, self.path = stage, total, path
+    def __init__(self, stage: str, total: int, step: int, path: Path, accelerator: Accelerator) -> None:
+        self.stage, self.total, self.path, self.accelerator = stage, total, path, accelerator
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
         self.first_step, self.started, self.said = step, time.monotonic(), 0.0
-        if step == 0:
+        if step == 0 and rank() == 0:
             path.write_text("")
 
     def add(self, losses: dict[str, Tensor]) -> None:
@@ -207,10 +220,13 @@ class _Log:
             self.sums[name] = self.sums.get(name, torch.zeros((), device=value.device)) + value.float()
             self.counts[name] = self.counts.get(name, 0) + 1
 
-    def write(self, step: int, learning_rate: float, validation: dict[str, float], to_file: bool) -> None:
-        if not to_file:
+    def write(self, step: int, learning_rate: float, validation: dict[str, float]) -> None:
+        totals = self.accelerator.reduce(dict(self.sums), reduction="mean")
+        means = {name: float(total) / self.counts[name] for name, total in totals.items()}
+        if rank() != 0:
+            self.sums.clear()
+            self.counts.clear()
             return
-        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
         line = {"step": step, "lr": learning_rate, **means, **{f"val/{k}": float(v) for k, v in validation.items()}}
         with self.path.open("a") as file:  # no time in the file: two runs leave the same bytes
             file.write(json.dumps({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()}) + "\n")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipeline.errors import DataError
 from pipeline.params_reader import to_values
+from pipeline.processes import rank, wait_for_all
 
 SUCCESS = "_SUCCESS.json"
 VERSIONED = ("torch", "torchaudio", "diffusers", "av", "decord", "librosa", "webdataset", "numpy", "pandas", "pyarrow")
@@ -53,7 +54,8 @@ def stage_output(
             another signature is kept until this run is whole.
 
     Yields:
-        A `Work` whose folder may hold finished pieces of an interrupted run of the same signature.
+        A `Work` whose folder may hold finished pieces of an interrupted run of the same signature. Several processes get the same one;
+        the first of them makes it and turns it into the output.
     """
     effective = {name: to_values(section) for name, section in params.items()}
     hashes = {name: source if isinstance(source, str) else identity(source) for name, source in inputs.items()}
@@ -62,19 +64,23 @@ def stage_output(
     rooms = out.parent / ".wip" / out.name
     room = rooms / signature
     others = [other for other in sorted(rooms.iterdir()) if other.name != signature] if rooms.is_dir() else []
-    if not takes_over:
+    if not takes_over and rank() == 0:
         for other in others:
             shutil.rmtree(other)
     retired = room / "retired"
     left = [out, retired, *(other / name for other in others for name in ("out", "scratch", "retired"))]
     work = Work(folder=room / "out", scratch=room / "scratch", counts={},
                 earlier=tuple(folder for folder in left if takes_over and folder.is_dir()))
-    if room.exists() and not work.folder.exists():
-        # Killed just after its output was taken: nothing in it is unfinished.
-        shutil.rmtree(room)
-    work.folder.mkdir(parents=True, exist_ok=True)
-    work.scratch.mkdir(exist_ok=True)
+    if rank() == 0:
+        if room.exists() and not work.folder.exists():
+            # Killed just after its output was taken: nothing in it is unfinished.
+            shutil.rmtree(room)
+        work.folder.mkdir(parents=True, exist_ok=True)
+        work.scratch.mkdir(exist_ok=True)
+    wait_for_all()
     yield work
+    if rank() != 0:
+        return
     # No time and no place in it: two reproductions leave the same bytes.
     record = {"stage": out.name, "counts": work.counts, "params": effective, "inputs": hashes, "versions": versions(),
               "content": content_hash(work.folder)}

@@ -8,4 +8,4 @@ from stages.autoencoder import run
 if __name__ == "__main__":
     stage_main("autoencoder", lambda params: run(
         seed=params.seed, compute=params.compute, clip=params.clip, kl_latent=params.kl_latent, autoencoder=params.autoencoder,
-        encode=Path("data/encode"), klvae=Path("data/klvae"), out=Path("data/autoencoder")))
+        encode=Path("data/encode"), klvae=Path("data/klvae"), out=Path("data/autoencoder")), shared=True)

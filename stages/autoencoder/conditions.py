@@ -52,15 +52,16 @@ class ModalityConditions(nn.Module):
     """The conditions of one modality's images."""
 
     def __init__(self, params: SignalDecoderParams, latent_channels: int, context_dim: int, block_channels: list[int],
-                 time_dim: int) -> None:
+                 time_dim: int, *, framed: bool) -> None:
         """Args:
             block_channels: channels of each input block of the U-Net.
             time_dim: width of its time embedding.
+            framed: images are frames with an index, as the audio image is not.
         """
         super().__init__()
         width = params.feature_channels
         self.conv_in = nn.Conv2d(latent_channels, width, 3, padding=1)
-        self.position = nn.Linear(width // 2 * 2, width)
+        self.position = nn.Linear(width // 2 * 2, width).requires_grad_(framed)  # a gradient that never comes would stall processes
         self.blocks = nn.ModuleList(ResidualBlock(width, width) for _ in block_channels)
         self.zero_convs = nn.ModuleList(zero_init(nn.Conv2d(width, channels, 1)) for channels in block_channels)
         self.pooled = nn.Sequential(nn.Linear(latent_channels, time_dim), nn.SiLU(), zero_init(nn.Linear(time_dim, time_dim))) \

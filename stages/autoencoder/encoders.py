@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from pipeline.params import EncoderParams
+from pipeline.shared_batch import own_noise
 from stages.autoencoder.blocks import Attention, Convolution, FrameModulation, ResidualBlock, convolution, group_norm
 
 Readout = Literal["content_frame", "every_frame"]
@@ -38,9 +39,9 @@ class Posterior:
         """[b, 2C, h, w]."""
         return torch.cat([self.mean, self.logvar], dim=1)
 
-    def sample(self) -> Tensor:
-        """A draw [b, C, h, w] (reparametrised, torch's global generator)."""
-        return self.mean + (0.5 * self.logvar).exp() * torch.randn_like(self.mean)
+    def sample(self, items: int | None = None) -> Tensor:
+        """A draw [b, C, h, w] (reparametrised; see pipeline/shared_batch.py, with `items` of the batch when a row is not one)."""
+        return self.mean + (0.5 * self.logvar).exp() * own_noise(self.mean, items=items)
 
 
 class AudioEncoder(nn.Module):

@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch import distributed as dist
 
+from pipeline.shared_batch import rows_of_all
 from stages.autoencoder.encoders import Posterior
 
 
@@ -23,18 +23,9 @@ def contrastive_loss(audio: Tensor, video: Tensor, scale: Tensor) -> Tensor:
         audio, video: unit vectors [b, d] of matched pairs.
         scale: tau, a positive factor on the similarities.
     """
-    logits = scale * gather(audio) @ gather(video).T
+    logits = scale * rows_of_all(audio) @ rows_of_all(video).T
     target = torch.arange(len(logits), device=logits.device)
     return 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
-
-
-def gather(vectors: Tensor) -> Tensor:
-    """[b, d] of every rank, [ranks x b, d], with gradients; the vectors themselves on one process."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return vectors
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(all_gather(vectors))
 
 
 def triples(audio: Tensor, first: Tensor, second: Tensor) -> Tensor:

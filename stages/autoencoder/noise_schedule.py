@@ -8,6 +8,7 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from torch import Tensor, nn
 
 from pipeline.params import SignalDecoderParams
+from pipeline.shared_batch import own_rows
 
 NUM_TIMESTEPS = 1000
 
@@ -73,8 +74,11 @@ class NoiseSchedule(nn.Module):
         residual = noisy - alpha * centre
         return self.target(centre + alpha * residual, sigma * residual, timesteps)
 
-    def draw_timesteps(self, n: int, device: torch.device) -> Tensor:
-        """Timesteps [n] to train on: uniform, but a share of `terminal_share` is the last one (torch's global generator)."""
-        uniform = torch.randint(0, NUM_TIMESTEPS, (n,), device=device)
-        terminal = torch.rand(n, device=device) < self.params.terminal_share
-        return torch.where(terminal, NUM_TIMESTEPS - 1, uniform)
+    def draw_timesteps(self, b: int, device: torch.device) -> Tensor:
+        """Timesteps [2 b] to train on, of b sounds and b pictures: uniform, but a share of `terminal_share` is the last one."""
+        def draw(count: int) -> Tensor:
+            uniform = torch.randint(0, NUM_TIMESTEPS, (count,), device=device)
+            terminal = torch.rand(count, device=device) < self.params.terminal_share
+            return torch.where(terminal, NUM_TIMESTEPS - 1, uniform)
+
+        return own_rows(draw, b, b)

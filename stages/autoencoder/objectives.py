@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.processes import world_size
+from pipeline.shared_batch import own_noise, own_rows
 from stages.autoencoder.conditions import Conditions
 from stages.autoencoder.discriminator import Discriminator
 from stages.autoencoder.encoders import Posterior
@@ -48,7 +50,7 @@ class GeneratorObjective(nn.Module):
             batch: video moments [b, F, 2c, h, w], audio moments [b, 2c, h, w], class_id [b], step (a scalar).
 
         Returns:
-            loss, and its parts; on adversarial steps `real_triples` and `fake_triples` are added to the batch.
+            loss, and its parts; on adversarial steps also `real_triples` and `fake_triples` [m, 3, 3, H, W] for the discriminator.
         """
         model, weight = self.model, self.model.params.loss
         audio, video = draw(batch["audio"]), draw(batch["video"])               # (b, c, h, w), (b, F, c, h, w)
@@ -76,8 +78,10 @@ class GeneratorObjective(nn.Module):
         predicted, parts["mse_audio"], parts["mse_video"] = self.denoise(x0, conditions, len(audio))
         total = total + 0.5 * (parts["mse_audio"] + parts["mse_video"])
         if self.judge is not None and self.adversarial_step(int(batch["step"])):
-            parts["adversarial"] = self.adversarial(batch, x0, predicted, len(audio))
+            real, fake = self.images(self.judge, x0, predicted, len(audio))
+            parts["adversarial"] = generator_hinge(self.judge.logits(fake).float())
             total = total + weight.adversarial * parts["adversarial"]
+            parts |= {"real_triples": real, "fake_triples": fake}
         return {"loss": total, **{name: value.detach() for name, value in parts.items()}}
 
     def denoise(self, x0: Tensor, conditions: Conditions, b: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,11 +92,11 @@ class GeneratorObjective(nn.Module):
         """
         decoder = self.model.signal_decoder
         schedule, k = decoder.schedule, len(x0) // b - 1
-        timesteps = schedule.draw_timesteps(2 * b, x0.device)
+        timesteps = schedule.draw_timesteps(b, x0.device)
         timesteps = torch.cat([timesteps[:b], timesteps[b:].repeat_interleave(k)])                     # (n,)
-        keep = (torch.rand(2 * b, device=x0.device) >= self.model.params.condition_dropout).float()
+        keep = (own_rows(lambda count: torch.rand(count, device=x0.device), b, b) >= self.model.params.condition_dropout).float()
         keep = torch.cat([keep[:b], keep[b:].repeat_interleave(k)])
-        noise = torch.randn_like(x0)
+        noise = own_noise(x0, b, b * k)
         noisy = schedule.add_noise(x0, noise, timesteps)
         prediction = decoder(noisy, timesteps, conditions.kept(keep)).float()
         error = (prediction - schedule.target(x0, noise, timesteps)).square()
@@ -103,15 +107,12 @@ class GeneratorObjective(nn.Module):
         params = self.model.params.discriminator
         return step >= params.start_step and step % params.every_steps == 0
 
-    def adversarial(self, batch: dict[str, Tensor], x0: Tensor, predicted: Tensor, b: int) -> Tensor:
-        """L_GAN^AE on the decoded images of the first windows and two of their frames, i < j."""
-        assert self.judge is not None
-        count = min(b, self.model.params.discriminator.max_items or b)
+    def images(self, judge: Judge, x0: Tensor, predicted: Tensor, b: int) -> tuple[Tensor, Tensor]:
+        """The triples to judge, true and predicted: decoded images of the first windows and two of their frames, i < j."""
+        count = min(b, self.model.params.discriminator.max_items // world_size() or b)
         with torch.no_grad():
-            batch["real_triples"] = self.judge.images(slots(x0, b)[:count])
-        fake = self.judge.images(slots(predicted, b)[:count])
-        batch["fake_triples"] = fake.detach()
-        return generator_hinge(self.judge.logits(fake).float())
+            real = judge.images(slots(x0, b)[:count])
+        return real, judge.images(slots(predicted, b)[:count])
 
 
 class DiscriminatorObjective(nn.Module):
@@ -132,14 +133,14 @@ class DiscriminatorObjective(nn.Module):
 
 
 def draw(moments: Tensor) -> Tensor:
-    """A draw [..., c, h, w] from KL-VAE moments [..., 2c, h, w] (torch's global generator)."""
-    flat = Posterior.from_moments(moments.flatten(0, -4)).sample()
+    """A draw [b, ..., c, h, w] from KL-VAE moments [b, ..., 2c, h, w]."""
+    flat = Posterior.from_moments(moments.flatten(0, -4)).sample(items=len(moments))
     return flat.unflatten(0, moments.shape[:-3])
 
 
 def draw_frames(b: int, num_frames: int, k: int, device: torch.device) -> Tensor:
-    """k different frames of each of b windows, ascending: [b, k] (torch's global generator)."""
-    return torch.rand(b, num_frames, device=device).topk(k, dim=1).indices.sort(dim=1).values
+    """k different frames of each of b windows, ascending: [b, k]."""
+    return own_rows(lambda count: torch.rand(count, num_frames, device=device), b).topk(k, dim=1).indices.sort(dim=1).values
 
 
 def slots(images: Tensor, b: int) -> Tensor:

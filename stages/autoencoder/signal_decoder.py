@@ -39,8 +39,8 @@ class SignalDecoder(nn.Module):
             zero_init(self.unet.conv_out)  # the first answer is the coarse decode as it is
         blocks = input_block_channels(params)
         time_dim = 4 * params.block_channels[0]
-        self.audio = ModalityConditions(params, audio_channels, context_dim, blocks, time_dim)
-        self.video = ModalityConditions(params, video_channels, context_dim, blocks, time_dim)
+        self.audio = ModalityConditions(params, audio_channels, context_dim, blocks, time_dim, framed=False)
+        self.video = ModalityConditions(params, video_channels, context_dim, blocks, time_dim, framed=True)
         self.class_embedding = nn.Embedding(num_classes, context_dim) if params.class_embedding else None
 
     def conditions(self, z_a: Tensor, z_v: Tensor, s_a: Tensor, s_v: Tensor, class_id: Tensor, positions: Tensor,

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from pipeline.contracts.outputs import Work, stage_output, write_text
-from pipeline.errors import DataError
+from pipeline.errors import DataError, TrainingError
 from pipeline.params import AutoencoderParams, ClipParams, ComputeParams, KLLatentParams
+from pipeline.processes import first_goes_on, world_size
 from pipeline.seeds import derive_seed
 from pipeline.stage import Summary
 from pipeline.training import Batch, Phase, pick_device, train
@@ -35,6 +36,8 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLat
         device = pick_device(compute)
         images = load_klvae(klvae, device)
         network = fit(seed, compute, clip, autoencoder, shapes, windows, held_out, images, work)
+        if not first_goes_on():
+            return {}
         trained = Autoencoder(network, device)
         figures = {**measure(trained, held_out, FINAL_WINDOWS), **measure_images(trained, images, held_out)}
         save(work.folder, network)
@@ -48,6 +51,9 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLat
 def fit(seed: int, compute: ComputeParams, clip: ClipParams, params: AutoencoderParams, shapes: Shapes, windows: MomentWindows,
         held_out: MomentWindows, klvae: KLVAE, work: Work) -> MultiModalAutoencoder:
     """Train; the averaged network, in eval mode on the device."""
+    if params.discriminator.max_items % world_size():
+        raise TrainingError(f"params.yaml: autoencoder.discriminator.max_items is {params.discriminator.max_items}, which {world_size()} "
+                            f"processes cannot share evenly; set a multiple of {world_size()}, or 0")
     torch.manual_seed(derive_seed(seed, "autoencoder", "init"))
     network = MultiModalAutoencoder(params, shapes)
     if params.signal_decoder.pretrained.source is not None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch import distributed as dist
 
 from pipeline.contracts.moments import META, read_moments
 from pipeline.contracts.shards import ShardReader
 from pipeline.errors import DataError
 from pipeline.seeds import derive_seed
+from pipeline.shared_batch import own
 
 CACHE_BYTES = 4 * 2**30
 """Clips kept in memory, first come first kept; a data set that fits is read from disk once (the demo's takes 50 MB)."""
@@ -74,9 +74,8 @@ class MomentWindows:
         return {name: torch.from_numpy(values) for name, values in found.items()}
 
     def training_batch(self, step: int, size: int, seed: int) -> dict[str, Tensor]:
-        """The batch of a step: each item drawn by its own seed, so that it does not matter how items are spread over processes."""
-        rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-        return self.batch([derive_seed(seed, "autoencoder", "window", step, rank * size + item) % len(self) for item in range(size)])
+        """This process's items of a step's batch of `size`; each item is drawn by a seed of its own."""
+        return self.batch([derive_seed(seed, "autoencoder", "window", step, item) % len(self) for item in own(range(size))])
 
     def _clip(self, clip: int) -> tuple[np.ndarray, np.ndarray]:
         if clip in self._cache:

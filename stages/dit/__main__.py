@@ -7,4 +7,4 @@ from stages.dit import run
 
 if __name__ == "__main__":
     stage_main("dit", lambda params: run(
-        seed=params.seed, compute=params.compute, dit=params.dit, latents=Path("data/latents"), out=Path("data/dit")))
+        seed=params.seed, compute=params.compute, dit=params.dit, latents=Path("data/latents"), out=Path("data/dit")), shared=True)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pipeline.params import DiTParams
+from pipeline.shared_batch import own_rows
 from stages.dit.model import NULL_CLASS
 
 
@@ -40,8 +41,11 @@ def draw_conditions(audio_latents: Tensor, video_latents: Tensor, class_id: Tens
         class_id: int64 [b].
         params: the shares, and `condition_dropout`, the chance that the class of an svg sample is withheld.
     """
-    task = torch.rand(len(class_id), device=class_id.device)
+    def draw(count: int) -> Tensor:
+        return torch.rand(count, device=class_id.device)
+
+    task = own_rows(draw, len(class_id))
     a2v, v2a = task < params.a2v_share, task >= 1 - params.v2a_share
-    dropped = torch.rand(len(class_id), device=class_id.device) < params.condition_dropout
+    dropped = own_rows(draw, len(class_id)) < params.condition_dropout
     return Conditions(audio=audio_latents * a2v.view(-1, 1, 1, 1), video=video_latents * v2a.view(-1, 1, 1, 1),
                       class_id=class_id.masked_fill(a2v | v2a | dropped, NULL_CLASS))

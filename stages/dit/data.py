@@ -13,6 +13,7 @@ from pipeline.contracts.latents import read_latents
 from pipeline.contracts.shards import ShardReader
 from pipeline.errors import DataError
 from pipeline.seeds import derive_seed
+from pipeline.shared_batch import own_noise
 
 CACHE_BYTES = 4 * 2**30
 """A split up to this size is kept in memory."""
@@ -66,7 +67,7 @@ def evenly_spaced(num_windows: int, most: int) -> list[int]:
 def draw(moments: Tensor) -> Tensor:
     """A draw from the posterior [b, c, h, w], float32, of its moments [b, 2c, h, w]."""
     mean, log_variance = moments.float().chunk(2, dim=1)
-    return mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+    return mean + torch.exp(0.5 * log_variance) * own_noise(mean)
 
 
 def mean(moments: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """What training descends: draws from the cached posteriors, their tasks, one shared t, Eq. 8."""
 
-import torch
 from torch import Tensor, nn
 
 from pipeline.contracts.latents import LatentStatistics
+from pipeline.shared_batch import own_noise, own_rows
 from stages.dit.checkpoint import LatentScale
 from stages.dit.conditions import Conditions, draw_conditions
 from stages.dit.data import draw
@@ -27,8 +27,9 @@ class DiTLoss(nn.Module):
         audio, video = self.scale.normalise(draw(batch["audio"]), draw(batch["video"]))
         conditions = draw_conditions(audio, video, batch["class_id"], self.network.params)
         params = self.network.params
-        timesteps = self.diffusion.draw_timesteps(len(audio), audio.device, params.timesteps)  # one t for both modalities
-        audio_error, video_error = self.errors(audio, video, torch.randn_like(audio), torch.randn_like(video), timesteps, conditions)
+        # One t for both modalities.
+        timesteps = own_rows(lambda count: self.diffusion.draw_timesteps(count, audio.device, params.timesteps), len(audio))
+        audio_error, video_error = self.errors(audio, video, own_noise(audio), own_noise(video), timesteps, conditions)
         error = self.total(audio_error, video_error)
         if params.min_snr_gamma:
             error = error * self.diffusion.min_snr_weights(timesteps, params.min_snr_gamma)

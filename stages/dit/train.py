@@ -9,8 +9,10 @@ import torch
 from pipeline.contracts.latents import read_statistics
 from pipeline.contracts.outputs import stage_output, write_text
 from pipeline.params import ComputeParams, DiTParams
+from pipeline.processes import first_goes_on
 from pipeline.progress import say
 from pipeline.seeds import derive_seed
+from pipeline.shared_batch import own
 from pipeline.training import Phase, train
 from stages.dit.checkpoint import make_network, save
 from stages.dit.data import batch_indices, evenly_spaced, open_posteriors
@@ -30,8 +32,10 @@ def run(*, seed: int, compute: ComputeParams, dit: DiTParams, latents: Path, out
         validation_batch = held_out.batch(evenly_spaced(len(held_out.windows), MAX_HELD_OUT))
         trained = train(
             "dit", dit.train, [Phase("dit", DiTLoss(network, statistics))],
-            lambda step: training.batch(batch_indices(len(training.windows), dit.train.batch_size, step, seed)),
+            lambda step: training.batch(own(batch_indices(len(training.windows), dit.train.batch_size, step, seed))),
             seed=seed, compute=compute, work=work, validate=lambda module: held_out_losses(module, validation_batch, seed))
+        if not first_goes_on():
+            return {}
         assert isinstance(trained, DiTLoss)
         losses = held_out_losses(trained, validation_batch, seed)
         save(work.folder, trained.network, statistics)

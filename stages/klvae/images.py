@@ -1,5 +1,6 @@
 """The images that the KL-VAE sees: frames and audio images of one split, by index, without loading them all."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from pipeline.contracts.audio_image_shards import gray_array, read_audio_images
 from pipeline.contracts.decoded import FRAMES, META, read_decoded
+from pipeline.shared_batch import own
 from stages.audio_images import rgb_from_gray
 
 CACHE_BYTES = 2_000_000_000  # decoded clips kept in memory at most; beyond it they are read again
@@ -23,13 +25,13 @@ class TrainingImages:
         self._frames: dict[int, np.ndarray] = {}
         self._cached_bytes = 0
 
-    def batch(self, size: int, seed: int) -> Tensor:
-        """uint8 [size, H, W, 3]: the first half frames, the second half audio images, drawn by `seed`."""
+    def batch(self, size: int, seed: int, *, shared: bool = False) -> Tensor:
+        """uint8 [size, H, W, 3]: the first half frames, the second half audio images, drawn by `seed`; `shared`: this process's items."""
         rng = np.random.default_rng(seed)
         num_frames = size // 2
-        frames = [self.frame(int(rng.integers(len(self.clips))), rng.random()) for _ in range(num_frames)]
-        images = [self.audio_image(int(rng.integers(len(self.windows)))) for _ in range(size - num_frames)]
-        return torch.from_numpy(np.stack(frames + images))
+        drawn = [partial(self.frame, int(rng.integers(len(self.clips))), rng.random()) for _ in range(num_frames)]
+        drawn += [partial(self.audio_image, int(rng.integers(len(self.windows)))) for _ in range(size - num_frames)]
+        return torch.from_numpy(np.stack([read() for read in (own(drawn) if shared else drawn)]))
 
     def audio_image(self, i: int) -> np.ndarray:
         """RGB audio image uint8 [H, W, 3] of window i."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.contracts.outputs import require_whole
 from pipeline.params import KLLatentParams, KLVAEParams
+from pipeline.shared_batch import own_noise
 from stages.klvae.weights import ImageAutoencoder, open_autoencoder
 
 MIN_LOGVAR, MAX_LOGVAR = -30.0, 20.0  # diffusers' DiagonalGaussianDistribution clamps to the same range
@@ -71,7 +72,7 @@ class KLVAE(nn.Module):
             divergence = latents.new_zeros(len(latents))
         else:
             posterior = self.autoencoder.encode(images).latent_dist
-            latents, divergence = posterior.sample(), posterior.kl()
+            latents, divergence = posterior.mean + posterior.std * own_noise(posterior.mean), posterior.kl()
         return self.autoencoder.decode(latents).sample, divergence
 
 

@@ -11,6 +11,7 @@ from diffusers.models.autoencoders.vae import DecoderTiny
 from torch import Tensor, nn
 
 from pipeline.params import KLVAELossParams
+from pipeline.shared_batch import mean_over_all
 from stages.klvae.images import to_model_range
 from stages.klvae.model import KLVAE
 from stages.klvae.patch_discriminator import PatchDiscriminator
@@ -50,7 +51,7 @@ class KLVAEObjective(nn.Module):
         self.klvae, self.weight, self.judges = klvae, loss, judges
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """batch: `images` uint8 [b, H, W, 3], `step` (a scalar) -> loss and its parts; `real` and `made` are left for the discriminator."""
+        """batch: `images` uint8 [b, H, W, 3], `step` (a scalar) -> loss and its parts; and `real`, `made` for the discriminator."""
         images = to_model_range(batch["images"])                          # (b, 3, H, W)
         made, divergence = self.klvae.reconstruct(images)                 # (b, 3, H, W), (b,)
         made, weight = made.float(), self.weight
@@ -64,10 +65,10 @@ class KLVAEObjective(nn.Module):
         reconstruction = total
         total = total + weight.kl * parts["kl"]
         if self.judges.discriminator is not None and int(batch["step"]) >= self.judges.start_step:
-            batch["real"], batch["made"] = images, made.detach()
             parts["adversarial"] = -self.judges.logits(made).mean()
             parts["adaptive_weight"] = adaptive_weight(reconstruction, parts["adversarial"], last_weight(self.klvae))
             total = total + weight.adversarial * parts["adaptive_weight"] * parts["adversarial"]
+            parts |= {"real": images, "made": made.detach()}
         return {"loss": total, **parts}
 
 
@@ -90,7 +91,8 @@ def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, weight: Tensor)
 
     With it both losses pull alike whatever their scales, as in latent diffusion's training of its KL-VAEs.
     """
-    norms = [torch.autograd.grad(loss, weight, retain_graph=True)[0].float().norm() for loss in (reconstruction, adversarial)]
+    gradients = [torch.autograd.grad(loss, weight, retain_graph=True)[0].float() for loss in (reconstruction, adversarial)]
+    norms = [mean_over_all(gradient).norm() for gradient in gradients]
     return (norms[0] / (norms[1] + 1e-4)).clamp(0, MAX_ADAPTIVE_WEIGHT).detach()
 
 

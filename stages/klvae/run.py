@@ -8,6 +8,7 @@ import torch
 from pipeline.contracts.outputs import atomic_path, stage_output, write_text
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, ComputeParams, KLLatentParams, KLVAEParams
+from pipeline.processes import first_goes_on
 from pipeline.seeds import derive_seed
 from pipeline.stage import Summary
 from pipeline.training import pick_device
@@ -56,6 +57,8 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLat
                         lambda average: evaluate(average, some, perceptual))
         elif klvae.mode == "pretrained":
             write_text(work.folder / "curves.csv", "step\n")  # nothing was trained; the plots stay empty
+        if not first_goes_on():
+            return {}
         model = model.to(device).eval()
         figures |= look(model, {"pretrained": "pretrained", "finetune_decoder": "finetuned"}.get(klvae.mode, "decoded"))
         size = size_of(model, clip.frame_size_px)

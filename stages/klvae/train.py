@@ -35,7 +35,7 @@ def fit(seed: int, compute: ComputeParams, params: KLVAEParams, klvae: KLVAE, pe
     phases.insert(0, Phase("klvae", objective, betas=betas))
 
     def batch_at(index: int) -> dict[str, Tensor]:
-        return {"images": images.batch(params.train.batch_size, derive_seed(seed, "klvae", "batch", index)),
+        return {"images": images.batch(params.train.batch_size, derive_seed(seed, "klvae", "batch", index), shared=True),
                 "step": torch.tensor(index // params.train.grad_accumulation)}
 
     def measured(average: nn.Module) -> Mapping[str, float]:

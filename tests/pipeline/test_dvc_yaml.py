@@ -16,7 +16,8 @@ STAGES = ["demo_data", "inventory", "decode", "audio_images", "klvae", "encode",
           "report"]
 # They read settings (tracked by value), hand out work, or talk to the user and to other programs; no byte of an output is decided there.
 SAYS_NOTHING_ABOUT_RESULTS = {"pipeline.params", "pipeline.params_reader", "pipeline.params_training", "pipeline.params_networks",
-                              "pipeline.errors", "pipeline.progress", "pipeline.quiet", "pipeline.workers", "pipeline.dask_workers"}
+                              "pipeline.errors", "pipeline.processes", "pipeline.progress", "pipeline.quiet", "pipeline.workers",
+                              "pipeline.dask_workers"}
 SHARED_SECTIONS = {"seed", "data", "clip", "audio", "vocoder", "kl_latent"}
 
 

@@ -28,8 +28,7 @@ class Denoiser(nn.Module):
 
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         guess = self.net(batch["x"] + 0.1 * torch.randn_like(batch["x"]))
-        batch["guess"] = guess.detach()
-        return {"loss": (guess - batch["x"]).square().mean()}
+        return {"loss": (guess - batch["x"]).square().mean(), "guess": guess.detach()}
 
 
 class Critic(nn.Module):

@@ -51,14 +51,13 @@ def test_adversarial_steps_judge_images_without_moving_the_judge(params: Params,
     objective = GeneratorObjective(network, judge)
     first = params.autoencoder.discriminator.start_step
     assert "adversarial" not in objective(batch_of(step=first - 1))
-    batch = batch_of(step=first)
-    found = objective(batch)
+    found = objective(batch_of(step=first))
     found["loss"].backward()
     assert "adversarial" in found
     assert all(p.grad is None for p in discriminator.parameters())
-    assert batch["real_triples"].shape == batch["fake_triples"].shape == (4, 3, 3, 32, 32)
-    assert not batch["fake_triples"].requires_grad
-    DiscriminatorObjective(discriminator, "printed")(batch)["loss"].backward()
+    assert found["real_triples"].shape == found["fake_triples"].shape == (4, 3, 3, 32, 32)
+    assert not found["fake_triples"].requires_grad
+    DiscriminatorObjective(discriminator, "printed")(found)["loss"].backward()
     assert all(p.grad is not None for p in discriminator.parameters())
     assert not any(name.startswith("judge") for name in objective.state_dict())
 
@@ -68,10 +67,12 @@ def test_the_adversarial_gradient_reaches_the_encoders(params: Params, network: 
     discriminator = Discriminator(params.autoencoder.discriminator, params.clip.frame_size_px)
     for parameter in discriminator.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
-    objective = GeneratorObjective(network, Judge(discriminator, load_klvae(klvae)))
+    judge = Judge(discriminator, load_klvae(klvae))
+    objective = GeneratorObjective(network, judge)
     x0 = torch.randn(6, 4, 4, 4)
     predicted = x0.clone().requires_grad_()
-    objective.adversarial({}, x0, predicted, 2).backward()
+    fake = objective.images(judge, x0, predicted, 2)[1]
+    judge.logits(fake).sum().backward()
     assert predicted.grad is not None and bool((predicted.grad.flatten(1).abs().sum(dim=1) > 0).all())
 
 

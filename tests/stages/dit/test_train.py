@@ -117,7 +117,7 @@ def test_every_window_is_seen_once_before_any_comes_again() -> None:
     assert batch_indices(3, 8, 2, seed=3) == batch_indices(3, 8, 2, seed=3)
 
 
-def test_draws_have_the_posteriors_mean_and_deviation() -> None:
+def test_shared_batch_have_the_posteriors_mean_and_deviation() -> None:
     torch.manual_seed(0)
     moments = torch.tensor([2.0, 2 * np.log(0.5)]).view(1, 2, 1, 1).expand(50_000, 2, 1, 1).half()
     drawn = draw(moments)

@@ -95,18 +95,18 @@ def test_a_killed_finetuning_ends_as_an_undisturbed_one(start, saved, tmp_path, 
     start(params, "whole")
     batch, drawn = TrainingImages.batch, []
 
-    def until_the_power_fails(self: TrainingImages, size: int, seed: int) -> torch.Tensor:
+    def until_the_power_fails(self: TrainingImages, size: int, seed: int, **shared: bool) -> torch.Tensor:
         drawn.append(size)
         if len(drawn) == 5:  # the first is the evaluation's: step 3, after the checkpoint at 2
             raise KeyboardInterrupt
-        return batch(self, size, seed)
+        return batch(self, size, seed, **shared)
 
     monkeypatch.setattr(TrainingImages, "batch", until_the_power_fails)
     with pytest.raises(KeyboardInterrupt):
         start(params, "cut")
     assert not (tmp_path / "cut/klvae").exists()
     again: list[int] = []
-    monkeypatch.setattr(TrainingImages, "batch", lambda self, size, seed: again.append(size) or batch(self, size, seed))
+    monkeypatch.setattr(TrainingImages, "batch", lambda self, size, seed, **shared: again.append(size) or batch(self, size, seed))
     start(params, "cut")
     assert len(again) == 1 + 3, "the evaluation's images, and the batches of steps 2 to 4"
     for path in sorted((tmp_path / "whole/klvae").iterdir()):
