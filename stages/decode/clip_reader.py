@@ -1,6 +1,5 @@
 """One clip, read whole in a worker process: frames, waveform, and what is worth knowing about them."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,20 +9,12 @@ import torch
 
 from pipeline.errors import DataError
 from stages.decode.audio import read_waveform, to_int16
+from stages.decode.decoded_clip import DecodedClip
 from stages.decode.picture import fit_picture
 from stages.decode.tasks import ClipTask
 from stages.decode.video import READERS, DecordReader, PyavReader
 from stages.inventory.reasons import RejectedFile
 from stages.inventory.streams import hash_file
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedClip:
-    """What `pipeline.contracts.decoded.write_decoded` takes."""
-
-    frames: np.ndarray
-    waveform: np.ndarray
-    meta: dict[str, object]
 
 
 def read_clip(task: ClipTask) -> DecodedClip:
