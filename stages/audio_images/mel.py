@@ -71,11 +71,16 @@ def _columns_db(samples: Tensor, audio: AudioParams) -> Tensor:
 def magnitude_from_mel(mel: Tensor, audio: AudioParams) -> Tensor:
     """Non-negative least-squares estimate [n_fft // 2 + 1, n] of the magnitude behind a linear mel [m, n]."""
     filters = filterbank(audio).T.double()                                       # (m, f)
-    estimate = torch.linalg.lstsq(filters, mel.double(), driver="gelsd").solution.clamp(min=0)  # (f, n)
-    # Lee and Seung's multiplicative updates keep the estimate non-negative; 50 bring the mel error under 1%.
-    numerator = filters.T @ mel.double()
+    numerator = filters.T @ mel.double()                                         # (f, n)
+    estimate = _inverse_filterbank(audio) @ mel.double()                         # (f, n)
     estimate = torch.where(estimate > 0, estimate, numerator.mean().clamp(min=1e-12) * 1e-3)
-    gram = filters.T @ filters
+    # Lee and Seung's multiplicative updates keep the estimate non-negative; 50 bring the mel error under 1%.
     for _ in range(50):
-        estimate = estimate * numerator / (gram @ estimate).clamp(min=1e-12)
+        estimate = estimate * numerator / (filters.T @ (filters @ estimate)).clamp(min=1e-12)
     return estimate.float()
+
+
+@functools.lru_cache(maxsize=4)
+def _inverse_filterbank(audio: AudioParams) -> Tensor:
+    """Moore and Penrose's inverse float64 [n_fft // 2 + 1, m] of the mel filters: least squares in one product."""
+    return torch.linalg.pinv(filterbank(audio).T.double())

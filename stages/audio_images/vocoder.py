@@ -3,19 +3,20 @@
 `microsoft/speecht5_hifigan` is MIT-licensed; it is fetched by name, never bundled.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torchaudio
 from torch import Tensor
 
-from pipeline.errors import ParamsError
 from pipeline.params import AudioParams, VocoderParams
-from pipeline.pretrained import resolve
+from stages.audio_images.hifigan import load_hifigan
 from stages.audio_images.image import mel_from_gray
 from stages.audio_images.mel import magnitude_from_mel
 
-HIFIGAN_AUDIO = AudioParams(sample_rate_hz=16000, n_fft=1024, win_length=1024, hop_length=256, n_mels=80, f_min_hz=80.0, f_max_hz=7600.0)
-"""The mel settings that SpeechT5's HiFi-GAN was trained on."""
+GPU_BATCH = 32
+"""Windows that the pretrained vocoder takes at a time on a GPU."""
 
 
 class Vocoder:
@@ -32,17 +33,31 @@ class Vocoder:
 
         Raises:
             ParamsError: the pretrained vocoder cannot invert these mel settings.
-            WeightsError: its weights are not at hand.
+            WeightsError: its weights are not at hand, damaged, or of another network.
         """
         self.audio, self.params, self.num_samples = audio, vocoder, num_samples
         self.db_floor, self.db_ceiling = db_floor, db_ceiling
         self.device = device or torch.device("cpu")
-        self.hifigan = self._load_hifigan() if vocoder.kind == "speecht5_hifigan" else None
+        self.hifigan = load_hifigan(audio, vocoder.pretrained).to(self.device) if vocoder.kind == "speecht5_hifigan" else None
 
     def waveform(self, gray: np.ndarray) -> np.ndarray:
         """int16 [S] of a gray mel image uint8 [m, n]; gray 0 everywhere is silence."""
-        mel_db = mel_from_gray(gray, self.db_floor, self.db_ceiling)
-        wave = self._griffin_lim(mel_db) if self.hifigan is None else self._hifigan(mel_db)
+        return self.waveforms([gray])[0]
+
+    def waveforms(self, grays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """`waveform` of each; on a GPU the pretrained vocoder takes them together.
+
+        On a CPU each is worked on alone, so that its bytes do not depend on what else is asked for.
+        """
+        mels = [mel_from_gray(gray, self.db_floor, self.db_ceiling) for gray in grays]
+        if self.hifigan is None:
+            waves = [self._griffin_lim(mel) for mel in mels]
+        else:
+            size = 1 if self.device.type == "cpu" else GPU_BATCH
+            waves = [wave for first in range(0, len(mels), size) for wave in self._hifigan(torch.stack(mels[first:first + size]))]
+        return [self._int16(wave * bool(gray.any())) for wave, gray in zip(waves, grays, strict=True)]
+
+    def _int16(self, wave: Tensor) -> np.ndarray:
         wave = torch.nn.functional.pad(wave, (0, max(0, self.num_samples - len(wave))))[:self.num_samples]
         wave = wave / wave.abs().max().clamp(min=1.0)
         return (wave * 32767).round().to(torch.int16).numpy()
@@ -62,15 +77,8 @@ class Vocoder:
                 length=self.num_samples, rand_init=True)
 
     @torch.no_grad()
-    def _hifigan(self, mel_db: Tensor) -> Tensor:
+    def _hifigan(self, mels_db: Tensor) -> Tensor:
+        """[b, samples] of [b, m, n]."""
         assert self.hifigan is not None
-        log10_mel = (mel_db / 20).T.to(self.device)  # (n, m): the model takes log10 of the magnitude's mel
-        return self.hifigan(log10_mel).float().cpu()
-
-    def _load_hifigan(self) -> torch.nn.Module:
-        if self.audio != HIFIGAN_AUDIO:
-            raise ParamsError(f"params.yaml: audio is {self.audio}, expected {HIFIGAN_AUDIO}, as vocoder.kind is speecht5_hifigan; "
-                              "take those or vocoder.kind: griffin_lim")
-        from transformers import SpeechT5HifiGan
-
-        return SpeechT5HifiGan.from_pretrained(resolve(self.params.pretrained, "vocoder.pretrained")).eval().to(self.device)
+        log10_mels = (mels_db / 20).transpose(1, 2).to(self.device)                     # (b, n, m)
+        return self.hifigan(log10_mels).float().cpu()

@@ -1,4 +1,4 @@
-"""Mel, gray image and the way back: pytest tests/stages/audio_images"""
+"""Mel and gray image: pytest tests/stages/audio_images/test_mel_and_image.py"""
 
 from dataclasses import replace
 
@@ -7,15 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import ParamsError, WeightsError
-from pipeline.params import AudioParams, PretrainedParams, VocoderParams
+from pipeline.params import AudioParams
 from stages.audio_images.image import gray_from_mel, gray_from_rgb, mel_from_gray, rgb_from_gray
 from stages.audio_images.mel import mel_db, window_mels_db
-from stages.audio_images.vocoder import Vocoder
 
 AUDIO = AudioParams(sample_rate_hz=16000, n_fft=1024, win_length=1024, hop_length=256, n_mels=80, f_min_hz=80.0, f_max_hz=7600.0)
-NO_WEIGHTS = PretrainedParams(source=None, revision=None, subfolder=None, sha256=None)
-GRIFFIN_LIM = VocoderParams(kind="griffin_lim", iterations=32, pretrained=NO_WEIGHTS)
 FLOOR, CEILING = -80.0, 10.0
 
 
@@ -61,47 +57,3 @@ def test_resize_to_the_paper_size_and_back_keeps_the_image() -> None:
     image = rgb_from_gray(gray, 256)
     assert image.shape == (256, 256, 3) and image.dtype == np.uint8
     assert np.abs(gray_from_rgb(image, gray.shape).astype(float) - gray).mean() < 3
-
-
-def test_griffin_lim_keeps_pitch_and_onsets() -> None:
-    wave = clicks((0.3, 0.9), frequency_hz=1000.0)
-    gray = gray_from_mel(mel_db(wave, AUDIO), FLOOR, CEILING)
-    vocoder = Vocoder(AUDIO, GRIFFIN_LIM, num_samples=25600, db_floor=FLOOR, db_ceiling=CEILING)
-    sound = vocoder.waveform(gray)
-    assert sound.dtype == np.int16 and sound.shape == (25600,)
-    peak_hz = np.abs(np.fft.rfft(sound)).argmax() * 16000 / 25600
-    assert peak_hz == pytest.approx(1000, abs=60)
-    energy = np.square(sound.astype(float)).reshape(-1, 320).mean(axis=1)  # pieces of 20 ms
-    loud = np.flatnonzero((energy[1:] > 0.2 * energy.max()) & (energy[:-1] < 0.2 * energy.max())) + 1
-    np.testing.assert_allclose(loud * 0.02, [0.3, 0.9], atol=0.05)
-    np.testing.assert_array_equal(sound, vocoder.waveform(gray))  # same image, same bytes
-
-
-def test_black_image_is_silence() -> None:
-    vocoder = Vocoder(AUDIO, GRIFFIN_LIM, num_samples=25600, db_floor=FLOOR, db_ceiling=CEILING)
-    assert not vocoder.waveform(np.zeros((80, 100), np.uint8)).any()
-
-
-def test_pretrained_vocoder_loads_from_a_folder_and_refuses_other_mels(tmp_path) -> None:
-    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
-
-    torch.manual_seed(0)
-    config = SpeechT5HifiGanConfig(upsample_initial_channel=16, resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]])
-    SpeechT5HifiGan(config).save_pretrained(tmp_path / "hifigan")
-    small = VocoderParams(kind="speecht5_hifigan", iterations=1, pretrained=PretrainedParams(
-        source=str(tmp_path / "hifigan"), revision=None, subfolder=None, sha256=None))
-    gray = gray_from_mel(mel_db(clicks((0.3,)), AUDIO), FLOOR, CEILING)
-    assert Vocoder(AUDIO, small, num_samples=25600, db_floor=FLOOR, db_ceiling=CEILING).waveform(gray).shape == (25600,)
-    other = AudioParams(sample_rate_hz=16000, n_fft=1024, win_length=1024, hop_length=160, n_mels=80, f_min_hz=80.0, f_max_hz=7600.0)
-    with pytest.raises(ParamsError, match=r"take those or vocoder\.kind: griffin_lim"):
-        Vocoder(other, small, num_samples=25600, db_floor=FLOOR, db_ceiling=CEILING)
-
-
-def test_missing_weights_say_both_ways_out(monkeypatch) -> None:
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    absent = VocoderParams(kind="speecht5_hifigan", iterations=1, pretrained=PretrainedParams(
-        source="nobody/nothing", revision="0" * 40, subfolder=None, sha256=None))
-    with pytest.raises(WeightsError, match=r"vocoder.pretrained.*connect to the network once, or set .* to a local folder"):
-        Vocoder(AUDIO, absent, num_samples=25600, db_floor=FLOOR, db_ceiling=CEILING)
