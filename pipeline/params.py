@@ -31,6 +31,7 @@ from pipeline.params_reader import build, require
 from pipeline.params_training import Precision, PretrainedParams, TrainParams
 
 __all__ = [
+    "SAMPLERS",
     "AudioImagesParams",
     "AudioParams",
     "AutoencoderLossParams",
@@ -58,6 +59,7 @@ __all__ = [
     "ProjectorParams",
     "ReportParams",
     "SampleParams",
+    "Sampler",
     "SignalDecoderParams",
     "TrainParams",
     "VocoderParams",
@@ -248,21 +250,41 @@ class AudioImagesParams:
         require(self.num_report_windows >= 1, "audio_images.num_report_windows", self.num_report_windows, "1 or more")
 
 
+Sampler = Literal["ddim", "dpm_solver", "unipc", "euler", "heun"]
+SAMPLERS: dict[str, tuple[Sampler, ...]] = {
+    "epsilon": ("ddim", "dpm_solver", "unipc"),
+    "v_prediction": ("ddim", "dpm_solver", "unipc"),
+    "flow": ("euler", "heun", "dpm_solver", "unipc"),
+}
+"""By `dit.prediction`, the samplers that can follow it."""
+MAX_GUIDANCE = 50.0
+"""Beyond it every sample is noise."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleParams:
     tasks: tuple[Literal["svg", "a2v", "v2a"], ...]
     num_samples: int
     """Samples of each task."""
-    sampler: Literal["ddim", "dpm_solver"]
+    sampler: Sampler
+    """`ddim` is the paper's; `euler` and `heun` (two calls of the network a step) are for dit.prediction flow."""
     steps: int
     guidance_scale: float
     """phi of Eq. 9; 1: no guidance."""
+    guidance_interval: tuple[float, ...]
+    """Where guidance acts, [from, to] as shares of the way: 0 the latents, 1 pure noise; [0, 1]: everywhere (the paper)."""
+    guidance_rescale: float
+    """Share by which the guided prediction gets the unguided one's deviation back (Lin et al. 2024: 0.7); 0: none."""
     batch_size: int
 
     def __post_init__(self) -> None:
         require(len(self.tasks) >= 1, "sample.tasks", list(self.tasks), "at least one of svg, a2v, v2a")
         require(self.num_samples >= 1, "sample.num_samples", self.num_samples, "1 or more")
         require(1 <= self.steps <= 1000, "sample.steps", self.steps, "1 to 1000")
+        require(0 <= self.guidance_scale <= MAX_GUIDANCE, "sample.guidance_scale", self.guidance_scale, f"0 to {MAX_GUIDANCE:g}")
+        require(len(self.guidance_interval) == 2 and 0 <= self.guidance_interval[0] <= self.guidance_interval[-1] <= 1,
+                "sample.guidance_interval", list(self.guidance_interval), "two numbers from 0 to 1, the smaller one first")
+        require(0 <= self.guidance_rescale <= 1, "sample.guidance_rescale", self.guidance_rescale, "0 to 1")
         require(self.batch_size >= 1, "sample.batch_size", self.batch_size, "1 or more")
 
 
@@ -367,6 +389,9 @@ class Params:
         )
         for task, share in (("a2v", self.dit.a2v_share), ("v2a", self.dit.v2a_share)):
             require(task not in self.sample.tasks or share > 0, f"dit.{task}_share", share, f"more than 0, as sample.tasks has {task}")
+        possible = SAMPLERS[self.dit.prediction]
+        require(self.sample.sampler in possible, "sample.sampler", self.sample.sampler,
+                f"one of {', '.join(possible)}, as dit.prediction is {self.dit.prediction}")
         guided = self.dit.context == "class" and "svg" in self.sample.tasks and self.sample.guidance_scale != 1
         dropout = self.dit.condition_dropout
         require(not guided or dropout > 0, "dit.condition_dropout", dropout, "more than 0, as sample.guidance_scale is not 1")

@@ -22,6 +22,7 @@ from stages.sample.decoding import Decoder
 from stages.sample.held_out import HeldOutWindows, Shown
 from stages.sample.mux import display_scale, write_mp4
 from stages.sample.plan import RECONSTRUCTION, Planned, make_plan
+from stages.sample.samplers import Sampling
 from stages.sample.tasks import Request, Task, generate
 
 
@@ -74,7 +75,7 @@ def make(batch: list[Planned], model: TrainedDiT, decoder: Decoder, windows: Hel
     audio, video = windows.latents_of(places) if places else (None, None)
     if task != RECONSTRUCTION:
         request = Request(cast(Task, task), seeds, torch.tensor([planned.class_id for planned in batch]), audio, video)
-        audio, video = generate(model, request, sample.sampler, sample.steps, sample.guidance_scale)
+        audio, video = generate(model, request, Sampling.of(sample))
     assert audio is not None and video is not None
     for planned, made in zip(batch, decoder.decode(audio, video, seeds), strict=True):
         if task in ("a2v", "v2a"):

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from pipeline.seeds import derive_seed
 from stages.dit import NULL_CLASS, TrainedDiT
-from stages.sample.guidance import guide
-from stages.sample.samplers import Sampler, make_scheduler, sample_latents
+from stages.dit.diffusion import NUM_TIMESTEPS
+from stages.sample.guidance import acts_at, guide, rescale
+from stages.sample.samplers import Sampling, make_scheduler, sample_latents
 
 Task = Literal["svg", "a2v", "v2a"]
 
@@ -39,7 +40,7 @@ class Request:
     """z_v, the condition of v2a."""
 
 
-def generate(dit: TrainedDiT, request: Request, sampler: Sampler, steps: int, guidance_scale: float) -> tuple[Tensor, Tensor]:
+def generate(dit: TrainedDiT, request: Request, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """Both latents of every sample, in the autoencoder's units.
 
     Returns:
@@ -68,7 +69,7 @@ def generate(dit: TrainedDiT, request: Request, sampler: Sampler, steps: int, gu
         _, video_condition = dit.scale.normalise(no_audio, request.video.to(device))
     elif dit.class_names:
         class_id = request.class_id.to(device)
-    unguided = guidance_scale == 1 or (request.task == "svg" and bool((class_id == NULL_CLASS).all()))
+    unguided = sampling.guidance_scale == 1 or (request.task == "svg" and bool((class_id == NULL_CLASS).all()))
 
     def given(latents: Tensor, t: Tensor) -> Tensor:
         noised = dit.diffusion.add_noise(join(audio_condition, video_condition), noise, t)  # Eq. 6, the same noise at every t
@@ -76,15 +77,19 @@ def generate(dit: TrainedDiT, request: Request, sampler: Sampler, steps: int, gu
 
     def predict(latents: Tensor, t: Tensor) -> Tensor:
         audio, video = split(latents)
-        if unguided:
+        if unguided or not acts_at(float(t[0]), sampling.guidance_interval, NUM_TIMESTEPS):
             return join(*dit.network(audio, video, t, audio_condition=audio_condition, video_condition=video_condition, class_id=class_id))
         both = join(*dit.network(  # one pass for n_cond and n_null
             audio.repeat(2, 1, 1, 1), video.repeat(2, 1, 1, 1), t.repeat(2), audio_condition=torch.cat([audio_condition, no_audio]),
             video_condition=torch.cat([video_condition, no_video]), class_id=torch.cat([class_id, no_class])))
-        return guide(both[:count], both[count:], guidance_scale)
+        guided = guide(both[:count], both[count:], sampling.guidance_scale)
+        if not sampling.guidance_rescale:
+            return guided
+        parts = ((guided[:, part], both[:count, part]) for part in (slice(num_audio), slice(num_audio, None)))
+        return torch.cat([rescale(one, conditional, sampling.guidance_rescale) for one, conditional in parts], dim=1)
 
-    scheduler = make_scheduler(sampler, dit.params.prediction, dit.params.zero_terminal_snr)
-    audio, video = split(sample_latents(predict, noise, scheduler, steps, given if a2v or v2a else None))
+    scheduler = make_scheduler(sampling.sampler, dit.params.prediction, dit.params.zero_terminal_snr)
+    audio, video = split(sample_latents(predict, noise, scheduler, sampling.steps, given if a2v or v2a else None))
     return dit.scale.denormalise(audio_condition if a2v else audio, video_condition if v2a else video)
 
 

@@ -29,7 +29,8 @@ from stages.sample import run as sample_run
 from tests.shards import write_shards
 
 NAMES = ("across", "down")
-SAMPLE = SampleParams(tasks=("svg", "a2v", "v2a"), num_samples=3, sampler="ddim", steps=2, guidance_scale=2.0, batch_size=2)
+SAMPLE = SampleParams(tasks=("svg", "a2v", "v2a"), num_samples=3, sampler="ddim", steps=2, guidance_scale=2.0, guidance_interval=(0.0, 1.0),
+                        guidance_rescale=0.0, batch_size=2)
 
 
 @dataclass(frozen=True, slots=True)

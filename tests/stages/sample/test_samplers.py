@@ -8,9 +8,10 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
+from pipeline.params import SAMPLERS, Sampler
 from stages.dit.diffusion import Diffusion, Prediction
-from stages.sample.guidance import guide
-from stages.sample.samplers import Sampler, make_scheduler, sample_latents
+from stages.sample.guidance import acts_at, guide, rescale
+from stages.sample.samplers import make_scheduler, sample_latents
 
 MEAN, STD = 0.7, 0.4
 
@@ -20,29 +21,75 @@ class IdealNetwork:
 
     def __init__(self, prediction: Prediction, zero_terminal_snr: bool) -> None:
         self.diffusion = Diffusion(prediction, zero_terminal_snr).double()
-        self.seen: list[int] = []
+        self.seen: list[float] = []
 
     def __call__(self, latents: Tensor, timesteps: Tensor) -> Tensor:
-        self.seen.append(int(timesteps[0]))
+        self.seen.append(float(timesteps[0]))
+        signal, spread = self.scales(timesteps)
+        variance = signal**2 * STD**2 + spread**2
+        noise = spread * (latents - signal * MEAN) / variance  # E[n | z^t]
+        clean = MEAN + signal * STD**2 * (latents - signal * MEAN) / variance  # E[z^0 | z^t]
+        return {"epsilon": noise, "v_prediction": signal * noise - spread * clean, "flow": noise - clean}[self.diffusion.prediction]
+
+    def scales(self, timesteps: Tensor) -> tuple[Tensor, Tensor]:
+        if self.diffusion.prediction == "flow":
+            return 1 - timesteps.double()[:, None] / 1000, timesteps.double()[:, None] / 1000
         abar = self.diffusion.alphas_cumprod[timesteps][:, None]
-        noise = (1 - abar).sqrt() * (latents - abar.sqrt() * MEAN) / (abar * STD**2 + 1 - abar)  # E[n | z^t]
-        clean = MEAN + abar.sqrt() * STD**2 * (latents - abar.sqrt() * MEAN) / (abar * STD**2 + 1 - abar)  # E[z^0 | z^t]
-        return noise if self.diffusion.prediction == "epsilon" else abar.sqrt() * noise - (1 - abar).sqrt() * clean
+        return abar.sqrt(), (1 - abar).sqrt()
 
 
 CASES: list[tuple[Prediction, bool]] = [("epsilon", False), ("v_prediction", False), ("v_prediction", True)]
+STEPS: dict[Sampler, int] = {"ddim": 500, "dpm_solver": 200, "unipc": 200, "euler": 200, "heun": 50}
 
 
-@pytest.mark.parametrize(("prediction", "zero_terminal_snr"), CASES)
-@pytest.mark.parametrize(("sampler", "steps"), [("ddim", 500), ("dpm_solver", 200)])
-def test_noise_flows_to_where_the_closed_form_says(sampler: Sampler, steps: int, prediction: Prediction, zero_terminal_snr: bool) -> None:
+@pytest.mark.parametrize(("prediction", "zero_terminal_snr", "sampler"), [
+    (prediction, zero, sampler) for prediction, zero in [*CASES, ("flow", False)] for sampler in SAMPLERS[prediction]])
+def test_noise_flows_to_where_the_closed_form_says(prediction: Prediction, zero_terminal_snr: bool, sampler: Sampler) -> None:
     """The probability flow of Gaussian data keeps each point's place in units of the deviation."""
     network = IdealNetwork(prediction, zero_terminal_snr)
     noise = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
-    end = sample_latents(network, noise, make_scheduler(sampler, prediction, zero_terminal_snr), steps)
-    abar = network.diffusion.alphas_cumprod[-1]
-    place = (noise - abar.sqrt() * MEAN) / (abar * STD**2 + 1 - abar).sqrt()
-    torch.testing.assert_close(end, MEAN + STD * place, rtol=0, atol=0.02)
+    end = sample_latents(network, noise, make_scheduler(sampler, prediction, zero_terminal_snr), STEPS[sampler])
+    signal, spread = network.scales(torch.tensor([1000 if prediction == "flow" else 999]))
+    place = (noise - signal * MEAN) / (signal**2 * STD**2 + spread**2).sqrt()
+    torch.testing.assert_close(end.double(), MEAN + STD * place, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize(("prediction", "first", "second"), [("v_prediction", "ddim", "dpm_solver"), ("v_prediction", "ddim", "unipc"),
+                                                              ("flow", "euler", "heun"), ("flow", "euler", "unipc")])
+def test_second_order_needs_fewer_steps(prediction: Prediction, first: Sampler, second: Sampler) -> None:
+    """Forty steps of a second-order solver end nearer to the closed form than forty of the first order."""
+    errors = []
+    for sampler in (first, second):
+        noise = torch.tensor([[1.5]], dtype=torch.float64)
+        end = sample_latents(IdealNetwork(prediction, prediction != "flow"), noise,
+                             make_scheduler(sampler, prediction, prediction != "flow"), 40)
+        errors.append(abs(float(end) - (MEAN + STD * 1.5)))
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_euler_of_a_flow_is_the_straight_line_in_equal_steps() -> None:
+    network = IdealNetwork("flow", False)
+    noise = torch.randn(4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = noise
+    for step in range(8):
+        expected = expected - network(expected, torch.full((4,), 1000 * (1 - step / 8))) / 8
+    network.seen.clear()
+    found = sample_latents(lambda x, t: network(x, t).float(), noise.float(), make_scheduler("euler", "flow", False), 8)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
+    assert network.seen == [1000, 875, 750, 625, 500, 375, 250, 125]
+
+
+@pytest.mark.parametrize("sampler", ["unipc", "dpm_solver"])
+def test_a_sampler_is_diffusers_own_step_for_step(sampler: Sampler) -> None:
+    """The scheduler's own loop, as diffusers' pipelines write it, with nothing around it."""
+    noise = torch.randn(3, 2, generator=torch.Generator().manual_seed(0))
+    reference, network = make_scheduler(sampler, "epsilon", False), IdealNetwork("epsilon", False)
+    reference.set_timesteps(12)
+    expected = noise * reference.init_noise_sigma
+    for t in reference.timesteps:
+        expected = reference.step(network(reference.scale_model_input(expected, t), t.expand(3)).float(), t, expected).prev_sample
+    found = sample_latents(lambda x, t: network(x, t).float(), noise, make_scheduler(sampler, "epsilon", False), 12)
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize(("prediction", "zero_terminal_snr"), CASES)
@@ -90,3 +137,18 @@ def test_guidance_is_eq_9_with_its_sign_mended() -> None:
     torch.testing.assert_close(guide(conditional, unconditional, phi), phi * conditional + (1 - phi) * unconditional)
     # As printed, equal predictions would come out 2 phi - 1 times as large.
     assert guide(conditional, conditional, phi).tolist() == conditional.tolist()
+
+
+def test_rescaling_gives_back_the_deviation_of_the_conditional_prediction() -> None:
+    """Lin et al. 2024, Eq. 15 and 16."""
+    torch.manual_seed(0)
+    conditional, unconditional = torch.randn(3, 50), torch.randn(3, 50)
+    guided = guide(conditional, unconditional, 5.0)
+    torch.testing.assert_close(rescale(guided, conditional, 1.0).std(dim=1), conditional.std(dim=1))
+    assert torch.equal(rescale(guided, conditional, 0.0), guided)
+    torch.testing.assert_close(rescale(guided, conditional, 0.7), 0.7 * rescale(guided, conditional, 1.0) + 0.3 * guided)
+
+
+def test_guidance_acts_inside_its_interval() -> None:
+    assert all(acts_at(t, (0.0, 1.0), 1000) for t in (0, 1, 999, 1000))
+    assert [acts_at(t, (0.2, 0.6), 1000) for t in (199, 200, 600, 601)] == [False, True, True, False]

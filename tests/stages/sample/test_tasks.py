@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from pipeline.contracts.latents import LatentStatistics
-from pipeline.params import load_params
+from pipeline.params import Sampler, load_params
 from stages.dit import NULL_CLASS, JointDiT, LatentScale, TrainedDiT
 from stages.dit.diffusion import Diffusion
+from stages.sample.samplers import Sampling
 from stages.sample.tasks import Request, Task, generate, seeded_noise
 
 AUDIO, VIDEO = (2, 2, 2), (3, 2, 2)
@@ -41,16 +42,16 @@ def request(task: Task, places: list[int]) -> Request:
 
 @pytest.mark.parametrize("task", ["svg", "a2v", "v2a"])
 def test_batch_size_and_order_change_nothing(dit: TrainedDiT, task: Task) -> None:
-    whole = generate(dit, request(task, [0, 1, 2, 3]), "ddim", 5, 2.0)
-    turned = generate(dit, request(task, [2, 0]), "ddim", 5, 2.0)
-    alone = generate(dit, request(task, [3]), "ddim", 5, 2.0)
+    whole = generate(dit, request(task, [0, 1, 2, 3]), Sampling("ddim", 5, 2.0))
+    turned = generate(dit, request(task, [2, 0]), Sampling("ddim", 5, 2.0))
+    alone = generate(dit, request(task, [3]), Sampling("ddim", 5, 2.0))
     for all_four, two, one in zip(whole, turned, alone, strict=True):
         torch.testing.assert_close(two, all_four[[2, 0]], rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(one, all_four[[3]], rtol=1e-4, atol=1e-4)
 
 
 def test_another_seed_is_another_sample(dit: TrainedDiT) -> None:
-    first, second = (generate(dit, Request("svg", [seed], CLASSES[:1]), "ddim", 5, 1.0)[0] for seed in (1, 2))
+    first, second = (generate(dit, Request("svg", [seed], CLASSES[:1]), Sampling("ddim", 5, 1.0))[0] for seed in (1, 2))
     assert (first - second).abs().max() > 0.1
     assert torch.equal(seeded_noise([1], 6), seeded_noise([2, 1], 6)[1:])
 
@@ -58,9 +59,9 @@ def test_another_seed_is_another_sample(dit: TrainedDiT) -> None:
 def test_the_condition_comes_back_untouched_and_moves_the_other_half(dit: TrainedDiT) -> None:
     asked = request("a2v", [0, 1])
     assert asked.audio is not None
-    audio, video = generate(dit, asked, "ddim", 5, 1.5)
+    audio, video = generate(dit, asked, Sampling("ddim", 5, 1.5))
     torch.testing.assert_close(audio, asked.audio, rtol=1e-5, atol=1e-5)
-    _, other = generate(dit, replace(asked, audio=asked.audio.flip(0)), "ddim", 5, 1.5)
+    _, other = generate(dit, replace(asked, audio=asked.audio.flip(0)), Sampling("ddim", 5, 1.5))
     assert (video - other).abs().max() > 0.01
 
 
@@ -76,7 +77,7 @@ def test_the_condition_is_noised_by_eq_6_with_one_noise(dit: TrainedDiT, monkeyp
         return forward(self, audio, video, t, **conditions)
 
     monkeypatch.setattr(JointDiT, "forward", watched)
-    generate(dit, asked, "ddim", 4, 2.0)
+    generate(dit, asked, Sampling("ddim", 4, 2.0))
     assert [t for t, _, _ in seen] == [999, 749, 499, 249]
     clean = (asked.video + 3) / 2
     noise = seen[0][1][:1]  # at t = 999 nothing but noise
@@ -88,7 +89,32 @@ def test_the_condition_is_noised_by_eq_6_with_one_noise(dit: TrainedDiT, monkeyp
 
 def test_class_guidance_pushes_away_from_no_class(dit: TrainedDiT) -> None:
     asked = request("svg", [0, 1])
-    plain, pushed = (generate(dit, asked, "ddim", 1, scale)[0] for scale in (1.0, 3.0))
-    null = generate(dit, replace(asked, class_id=torch.full((2,), NULL_CLASS)), "ddim", 1, 3.0)[0]
+    plain, pushed = (generate(dit, asked, Sampling("ddim", 1, scale))[0] for scale in (1.0, 3.0))
+    null = generate(dit, replace(asked, class_id=torch.full((2,), NULL_CLASS)), Sampling("ddim", 1, 3.0))[0]
     torch.testing.assert_close(pushed, null + 3 * (plain - null), rtol=1e-3, atol=1e-3)  # one step is linear in the prediction
     assert (plain - null).abs().max() > 1e-3
+
+
+def test_outside_of_its_interval_guidance_costs_and_changes_nothing(dit: TrainedDiT, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, sizes = request("svg", [0, 1]), []
+    forward = JointDiT.forward
+
+    def watched(self: JointDiT, audio: torch.Tensor, *rest: torch.Tensor, **conditions: torch.Tensor) -> object:
+        sizes.append(len(audio))
+        return forward(self, audio, *rest, **conditions)
+
+    monkeypatch.setattr(JointDiT, "forward", watched)
+    nowhere = generate(dit, asked, Sampling("ddim", 5, 3.0, guidance_interval=(0.0, 0.0)))
+    assert sizes == [2] * 5
+    plain = generate(dit, asked, Sampling("ddim", 5, 1.0))
+    assert all(torch.equal(a, b) for a, b in zip(nowhere, plain, strict=True))
+    sizes.clear()
+    generate(dit, asked, Sampling("ddim", 5, 3.0, guidance_interval=(0.3, 0.7)))
+    assert sizes == [2, 2, 4, 4, 2]  # t = 999, 799, 599, 399, 199
+
+
+@pytest.mark.parametrize("sampler", ["dpm_solver", "unipc"])
+def test_every_sampler_keeps_samples_apart(dit: TrainedDiT, sampler: Sampler) -> None:
+    whole = generate(dit, request("a2v", [0, 1, 2]), Sampling(sampler, 6, 2.0, guidance_rescale=0.7))
+    alone = generate(dit, request("a2v", [2]), Sampling(sampler, 6, 2.0, guidance_rescale=0.7))
+    torch.testing.assert_close(alone[1], whole[1][2:], rtol=1e-4, atol=1e-4)
