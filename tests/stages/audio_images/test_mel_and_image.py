@@ -56,4 +56,17 @@ def test_resize_to_the_paper_size_and_back_keeps_the_image() -> None:
     gray = gray_from_mel(mel_db(clicks((0.2, 0.8, 1.3)), AUDIO), FLOOR, CEILING)
     image = rgb_from_gray(gray, 256)
     assert image.shape == (256, 256, 3) and image.dtype == np.uint8
-    assert np.abs(gray_from_rgb(image, gray.shape).astype(float) - gray).mean() < 3
+    apart = np.abs(gray_from_rgb(image, gray.shape).astype(float) - gray)
+    assert apart.mean() < 0.5 and apart.max() <= 10  # most beside the edge of an onset in black, where an overshoot was cut off
+
+
+def test_a_smaller_image_keeps_the_outlines() -> None:
+    gray = gray_from_mel(mel_db(clicks((0.2, 0.8, 1.3)), AUDIO), FLOOR, CEILING)
+    assert np.abs(gray_from_rgb(rgb_from_gray(gray, 64), gray.shape).astype(float) - gray).mean() < 4
+
+
+def test_noise_of_a_generated_image_does_not_grow_on_the_way_back() -> None:
+    gray = gray_from_mel(mel_db(clicks((0.2, 0.8, 1.3)), AUDIO), 2 * FLOOR, 2 * CEILING)  # nothing at either end of the range
+    noise = np.random.default_rng(0).normal(0, 10, (256, 256, 1))
+    noisy = np.clip(np.rint(rgb_from_gray(gray, 256) + noise), 0, 255).astype(np.uint8)
+    assert (gray_from_rgb(noisy, gray.shape).astype(float) - gray).std() < 10
