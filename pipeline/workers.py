@@ -84,7 +84,7 @@ def _map_in_processes(
         while True:
             while len(waiting) < 2 * num_workers and (following := next(source, waiting)) is not waiting:
                 item: Item = following  # type: ignore[assignment]
-                waiting.append((item, pool.submit(function, item)))
+                waiting.append((item, _submit(pool, function, item)))
             if not waiting:
                 return
             item, future = waiting.popleft()
@@ -102,6 +102,15 @@ def _map_in_processes(
                 pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    try:
+        return pool.submit(function, item)
+    except BrokenProcessPool as error:  # by one in flight, whose turn comes first
+        broken: Future[Result] = Future()
+        broken.set_exception(error)
+        return broken
 
 
 def _alone(

@@ -36,6 +36,13 @@ def test_a_crash_costs_only_the_item_that_crashed() -> None:
     assert list(results) == [1, "died: 3", 3, 4, "died: 3", 6, 7]
 
 
+def test_a_crash_between_two_results_loses_none() -> None:
+    results = Workers(2).map(eval, ["1", CRASH, *"3456789"], on_crash=lambda item, code: f"died: {code}")
+    assert next(results) == 1
+    time.sleep(1)  # until the pool knows
+    assert list(results) == ["died: 3", 3, 4, 5, 6, 7, 8, 9]
+
+
 def test_an_item_killed_by_a_signal_is_told_so() -> None:
     items = ["1", "__import__('signal').raise_signal(__import__('signal').SIGALRM)", "3"]
     assert list(Workers(2).map(eval, items, on_crash=lambda item, code: code)) == [1, -signal.SIGALRM, 3]
