@@ -41,6 +41,12 @@ class TrainParams:
     ema_decay: float
     """Decay of the averaged weights; 0: none."""
     precision: Precision
+    gradient_checkpointing: bool
+    """Compute each block's activations a second time in the backward pass: a third more time, a fraction of the memory."""
+    compile: bool
+    """torch.compile of each block; on a CPU it needs a C++ compiler."""
+    channels_last: bool
+    """Convolutions with the channel as the last axis in memory, as GPUs like it."""
     log_every: int
     checkpoint_every: int
 

@@ -27,6 +27,7 @@ from pipeline.params import ComputeParams, TrainParams
 from pipeline.processes import rank, wait_for_all, world_size
 from pipeline.progress import human_seconds, say
 from pipeline.seeds import derive_seed
+from pipeline.training_options import compile_blocks, recompute_activations, set_memory_format
 
 Batch = dict[str, Tensor]
 
@@ -43,6 +44,8 @@ class Phase:
     """Steps before it are skipped for this phase."""
     every_steps: int = 1
     """Only steps that it divides are taken."""
+    frozen: Sequence[nn.Module] = ()
+    """Networks that gradients pass through, which are not trained: they get the training's options for memory and speed too."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Of AdamW: memory of the mean gradient and of its square."""
 
@@ -91,8 +94,15 @@ def train(
                               # Buffers are constants: there is nothing to send around before each pass.
                               kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)])
     device = accelerator.device
-    optimizers = [_optimizer(phase.module.to(device), params, phase.betas) for phase in phases]
+    networks = [network for phase in phases for network in (phase.module.to(device), *phase.frozen)]
+    if params.channels_last:
+        set_memory_format(networks, channels_last=True)
+    optimizers = [_optimizer(phase.module, params, phase.betas) for phase in phases]
     average = copy.deepcopy(phases[0].module).eval().requires_grad_(False) if params.ema_decay else phases[0].module
+    if params.compile:
+        compile_blocks(networks, stage, device)
+    if params.gradient_checkpointing:
+        recompute_activations(networks)
     modules = [accelerator.prepare(phase.module) for phase in phases]
     optimizers = [accelerator.prepare(optimizer) for optimizer in optimizers]
     state = _State([accelerator.unwrap_model(m) for m in modules], average, optimizers, accelerator.scaler, work)
@@ -146,6 +156,8 @@ def train(
     if rank() == 0:
         write_curves(log.path, work.folder / "curves.csv")
     wait_for_all()
+    if params.channels_last:
+        set_memory_format([average], channels_last=False)  # safetensors takes no other
     return average.eval()
 
 

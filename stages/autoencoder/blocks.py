@@ -68,6 +68,8 @@ def convolution(in_channels: int, out_channels: int, kernel: tuple[int, ...], st
 class ResidualBlock(nn.Module):
     """Norm, SiLU, convolution, twice, beside a 1x1 path; at first the block is its 1x1 path alone."""
 
+    repeated = True
+
     def __init__(self, in_channels: int, out_channels: int, kind: Convolution = "2d") -> None:
         super().__init__()
         first, second = KERNELS[kind]
@@ -85,6 +87,8 @@ class ResidualBlock(nn.Module):
 
 class Attention(nn.Module):
     """Self-attention with a residual, over the axes that `pattern` names; at first the identity."""
+
+    repeated = True
 
     def __init__(self, channels: int, head_dim: int, pattern: Pattern) -> None:
         super().__init__()

@@ -56,6 +56,8 @@ class CoarseDecoder(nn.Module):
 class TokenBlock(nn.Module):
     """A pre-norm transformer block."""
 
+    repeated = True
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads

@@ -64,7 +64,7 @@ def fit(seed: int, compute: ComputeParams, clip: ClipParams, params: Autoencoder
         judge = Judge(discriminator, klvae)
         phases = [Phase("discriminator", DiscriminatorObjective(discriminator, params.discriminator.fake_combination),
                         params.discriminator.start_step, params.discriminator.every_steps)]
-    phases.insert(0, Phase("generator", GeneratorObjective(network, judge)))
+    phases.insert(0, Phase("generator", GeneratorObjective(network, judge), frozen=(klvae,) if judge else ()))
 
     def batch_at(index: int) -> Batch:
         step = index // params.train.grad_accumulation

@@ -164,6 +164,8 @@ class ModalityTokens(nn.Module):
 class Block(nn.Module):
     """Attention and MLP, each shifted, scaled and gated by the timestep (adaLN-Zero)."""
 
+    repeated = True  # what pipeline/training_options.py works on
+
     def __init__(self, params: DiTParams) -> None:
         super().__init__()
         width, hidden = params.hidden_size, round(params.hidden_size * params.mlp_ratio)

@@ -14,7 +14,8 @@ from pipeline.params import ComputeParams, TrainParams
 from pipeline.training import Phase, lr_factor, train, update_average
 
 PARAMS = TrainParams(steps=10, batch_size=4, grad_accumulation=1, learning_rate=1e-2, lr_schedule="cosine", warmup_steps=2,
-                     weight_decay=0.01, grad_clip=1.0, ema_decay=0.9, precision="fp32", log_every=3, checkpoint_every=5)
+                     weight_decay=0.01, grad_clip=1.0, ema_decay=0.9, precision="fp32", log_every=3, checkpoint_every=5,
+                     gradient_checkpointing=False, compile=False, channels_last=False)
 COMPUTE = ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None)
 
 

@@ -16,7 +16,8 @@ from stages.evaluate.train_classifiers import load_training_inputs, train_classi
 from stages.evaluate.windows import RealWindows, sources_of, spread
 
 TRAIN = TrainParams(steps=150, batch_size=12, grad_accumulation=1, learning_rate=4e-3, lr_schedule="cosine", warmup_steps=5,
-                    weight_decay=0.01, grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=50, checkpoint_every=150)
+                    weight_decay=0.01, grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=50, checkpoint_every=150,
+                    gradient_checkpointing=False, compile=False, channels_last=False)
 
 
 @pytest.mark.parametrize("modality", ["video", "audio"])

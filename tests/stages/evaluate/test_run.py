@@ -15,7 +15,8 @@ from pipeline.params import ComputeParams, EvaluateParams, PretrainedParams, Tra
 from stages.evaluate import run
 
 TRAIN = TrainParams(steps=80, batch_size=8, grad_accumulation=1, learning_rate=5e-3, lr_schedule="cosine", warmup_steps=5,
-                    weight_decay=0.01, grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=10, checkpoint_every=80)
+                    weight_decay=0.01, grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=10, checkpoint_every=80,
+                    gradient_checkpointing=False, compile=False, channels_last=False)
 NO_I3D = PretrainedParams(source=None, revision=None, subfolder=None, sha256=None)
 PARAMS = EvaluateParams(max_windows=16, max_train_windows=32, min_samples=6, i3d=NO_I3D, classifier_train=TRAIN, event_tolerance_sec=0.1)
 

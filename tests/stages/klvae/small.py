@@ -19,7 +19,8 @@ from stages.klvae.model import build_scratch
 LATENT = KLLatentParams(factor=4, channels=4)
 NOTHING = PretrainedParams(source=None, revision=None, subfolder=None, sha256=None)
 TRAIN = TrainParams(steps=4, batch_size=4, grad_accumulation=1, learning_rate=1e-3, lr_schedule="constant", warmup_steps=0,
-                    weight_decay=0.0, grad_clip=1.0, ema_decay=0.9, precision="fp32", log_every=1, checkpoint_every=2)
+                    weight_decay=0.0, grad_clip=1.0, ema_decay=0.9, precision="fp32", log_every=1, checkpoint_every=2,
+                    gradient_checkpointing=False, compile=False, channels_last=False)
 
 
 def settings(mode: str = "scratch", *, source: str | Path | None = None, lpips: str | Path | None = None, adversarial: float = 0.0,
