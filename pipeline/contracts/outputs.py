@@ -21,7 +21,10 @@ from pipeline.params_reader import to_values
 from pipeline.processes import rank, wait_for_all
 
 SUCCESS = "_SUCCESS.json"
-VERSIONED = ("torch", "torchaudio", "diffusers", "av", "decord", "librosa", "webdataset", "numpy", "pandas", "pyarrow")
+VERSIONED = (
+    "torch", "torchaudio", "torchvision", "diffusers", "transformers", "av", "decord", "librosa", "pillow", "scipy", "webdataset", "numpy", "pandas",
+    "pyarrow",
+)
 
 
 @dataclass(frozen=True, slots=True)
