@@ -22,8 +22,8 @@ from pipeline.processes import rank, wait_for_all
 
 SUCCESS = "_SUCCESS.json"
 VERSIONED = (
-    "torch", "torchaudio", "torchvision", "diffusers", "transformers", "av", "decord", "librosa", "pillow", "scipy", "webdataset", "numpy", "pandas",
-    "pyarrow",
+    "torch", "torchaudio", "torchvision", "diffusers", "transformers", "av", "decord", "librosa", "pillow", "scipy", "webdataset", "numpy",
+    "pandas", "pyarrow",
 )
 
 
