@@ -93,7 +93,7 @@ def _connect(scheduler: str) -> "Client":
         asyncio.run(identity())  # a Client that finds nobody leaves threads and their tracebacks behind
         client = Client(scheduler, timeout=CONNECT_SEC, set_as_default=False, direct_to_workers=True)
     except Exception as error:  # what answers there may be anything
-        raise RunError(f"compute.dask_scheduler is {scheduler}, where no Dask scheduler answers ({type(error).__name__}: {error}); "
+        raise RunError(f"compute.dask_scheduler is {scheduler}, where no Dask scheduler answers ({str(error) or type(error).__name__}); "
                        "start one (dask scheduler), or set compute.dask_scheduler to null") from None
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # a RunError says it in one line
     if not _num_threads(client, scheduler):
