@@ -26,6 +26,7 @@ from pipeline.params_networks import (
     PatchDiscriminatorParams,
     ProjectorParams,
     SignalDecoderParams,
+    Task,
 )
 from pipeline.params_reader import build, require
 from pipeline.params_training import Precision, PretrainedParams, TrainParams
@@ -61,6 +62,7 @@ __all__ = [
     "SampleParams",
     "Sampler",
     "SignalDecoderParams",
+    "Task",
     "TrainParams",
     "VocoderParams",
     "load_params",
@@ -263,9 +265,14 @@ MAX_GUIDANCE = 50.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleParams:
-    tasks: tuple[Literal["svg", "a2v", "v2a"], ...]
+    tasks: tuple[Task, ...]
+    """Of those that the DiT is trained for: svg, v, a, a2v, v2a, i2a, audio_continuation, video_continuation, long."""
     num_samples: int
-    """Samples of each task."""
+    """Samples of each task but `long`."""
+    num_long: int
+    """Samples of `long`."""
+    long_windows: int
+    """Windows of a `long` sample, one continued by the next (paper: 10 of 16 frames)."""
     sampler: Sampler
     """`ddim` is the paper's; `euler` and `heun` (two calls of the network a step) are for dit.prediction flow."""
     steps: int
@@ -278,7 +285,10 @@ class SampleParams:
     batch_size: int
 
     def __post_init__(self) -> None:
-        require(len(self.tasks) >= 1, "sample.tasks", list(self.tasks), "at least one of svg, a2v, v2a")
+        require(len(self.tasks) >= 1, "sample.tasks", list(self.tasks), "at least one, for instance svg")
+        require(len(set(self.tasks)) == len(self.tasks), "sample.tasks", list(self.tasks), "each task once")
+        require(self.num_long >= 1, "sample.num_long", self.num_long, "1 or more")
+        require(self.long_windows >= 2, "sample.long_windows", self.long_windows, "2 or more")
         require(self.num_samples >= 1, "sample.num_samples", self.num_samples, "1 or more")
         require(1 <= self.steps <= 1000, "sample.steps", self.steps, "1 to 1000")
         require(0 <= self.guidance_scale <= MAX_GUIDANCE, "sample.guidance_scale", self.guidance_scale, f"0 to {MAX_GUIDANCE:g}")
@@ -389,6 +399,10 @@ class Params:
         )
         for task, share in (("a2v", self.dit.a2v_share), ("v2a", self.dit.v2a_share)):
             require(task not in self.sample.tasks or share > 0, f"dit.{task}_share", share, f"more than 0, as sample.tasks has {task}")
+        for task in self.sample.tasks:
+            require(task in self.dit.tasks, "sample.tasks", list(self.sample.tasks),
+                    f"tasks that dit is trained for: {', '.join(self.dit.tasks)} (the others need dit.a2v_share, dit.v2a_share, "
+                    f"dit.continuation_share or another dit.task_mix)")
         possible = SAMPLERS[self.dit.prediction]
         require(self.sample.sampler in possible, "sample.sampler", self.sample.sampler,
                 f"one of {', '.join(possible)}, as dit.prediction is {self.dit.prediction}")

@@ -295,6 +295,10 @@ class LatentsParams:
     shard_bytes: int
 
 
+Task = Literal["svg", "v", "a", "a2v", "v2a", "i2a", "audio_continuation", "video_continuation", "long"]
+"""What can be generated; `stages/sample/tasks.py` says what each one is given."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DiTParams:
     hidden_size: int
@@ -321,6 +325,10 @@ class DiTParams:
     a2v_share: float
     """Share of the training samples that get z_a as condition (paper 3.3)."""
     v2a_share: float
+    continuation_share: float
+    """Share of each batch that gets the window before as condition, through a branch as large as the network; 0: no such branch."""
+    previous_dropout: float
+    """Of those, the share that gets the sound alone (audio continuation), and the share that gets the picture alone. Published: 0.2."""
     condition_dropout: float
     """Probability that the class of an svg sample is withheld, for guidance; a condition latent always takes the class's place."""
     train: TrainParams
@@ -348,6 +356,23 @@ class DiTParams:
             self.a2v_share,
             f"shares of 0 or more that sum to at most 1 (dit.v2a_share is {self.v2a_share})",
         )
+        require(0 <= self.continuation_share < 1, "dit.continuation_share", self.continuation_share, "0 to less than 1")
+        require(not self.continuation_share or self.train.batch_size >= 2, "dit.train.batch_size", self.train.batch_size,
+                "2 or more, as dit.continuation_share is not 0")
+        require(0 <= self.previous_dropout <= 0.5, "dit.previous_dropout", self.previous_dropout, "0 to 0.5 (for sound and for picture)")
         if self.task_mix != "svg":
-            for name in ("a2v_share", "v2a_share"):
+            for name in ("a2v_share", "v2a_share", "continuation_share"):
                 require(getattr(self, name) == 0, f"dit.{name}", getattr(self, name), f"0, as dit.task_mix is {self.task_mix}")
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What a network of these params is trained for."""
+        if self.task_mix != "svg":
+            return ("v",) if self.task_mix == "video" else ("a",)
+        tasks: list[Task] = ["svg", "v", "a"]
+        tasks += ["a2v"] if self.a2v_share else []
+        tasks += ["v2a", "i2a"] if self.v2a_share else []
+        if self.continuation_share:
+            tasks += ["long"]
+            tasks += ["audio_continuation", "video_continuation"] if self.previous_dropout else []
+        return tuple(tasks)

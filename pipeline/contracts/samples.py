@@ -2,9 +2,14 @@
 
 `mp4/<sample_id>.mp4`: H.264 + AAC. `lossless/<sample_id>.npz`: frames uint8 [F, H, W, 3], waveform int16 [S],
 gray uint8 [n_mels, columns] (the generated mel image). Reconstructions by the autoencoder alone are samples of task "reconstruction".
+A sample is one window long (of a continuation: the window that comes next), one of task "long" is many.
 """
 
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import pandas as pd
@@ -15,12 +20,12 @@ from pipeline.contracts.tables import read_table, write_table
 
 SAMPLES_SCHEMA = pa.schema([
     ("sample_id", pa.string()),      # "<task>-<number>"
-    ("task", pa.string()),           # svg, a2v, v2a, reconstruction
+    ("task", pa.string()),           # one of pipeline.params.Task, or reconstruction
     ("seed", pa.int64()),
     ("class_id", pa.int64()),        # the class asked for, or of the condition
     ("class_name", pa.string()),
-    ("condition_clip_id", pa.string()),      # clip of the test split; "" for svg
-    ("condition_start_frame", pa.int64()),   # -1 for svg
+    ("condition_clip_id", pa.string()),      # clip of the test split; "" for svg, v, a, long
+    ("condition_start_frame", pa.int64()),   # -1 for those
     ("sampler", pa.string()),
     ("steps", pa.int64()),
     ("guidance_scale", pa.float64()),
@@ -47,7 +52,59 @@ def write_lossless(path: Path, frames: np.ndarray, waveform: np.ndarray, gray: n
         np.savez(file, frames=frames, waveform=waveform, gray=gray)
 
 
+class LosslessWriter:
+    """The lossless sidecar of a sample of many windows, its frames written as they come; the same bytes as `write_lossless`."""
+
+    def __init__(self, path: Path, num_frames: int) -> None:
+        self.path, self.num_frames, self.written = path, num_frames, 0
+        self.waveforms: list[np.ndarray] = []
+        self.grays: list[np.ndarray] = []
+
+    def __enter__(self) -> "LosslessWriter":
+        with ExitStack() as opening:
+            temporary = opening.enter_context(atomic_path(self.path))
+            self.archive = opening.enter_context(zipfile.ZipFile(temporary, "w"))
+            self.member = opening.enter_context(self.archive.open(zipfile.ZipInfo("frames.npy"), "w", force_zip64=True))
+            self.files = opening.pop_all()
+        return self
+
+    def add(self, frames: np.ndarray, waveform: np.ndarray, gray: np.ndarray) -> None:
+        """The next frames uint8 [F, H, W, 3], samples int16 [S] and columns of the mel image uint8 [n_mels, columns]."""
+        if not self.written:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (self.num_frames, *frames.shape[1:])}
+            np.lib.format.write_array_header_1_0(self.member, header)
+        self.member.write(np.ascontiguousarray(frames).tobytes())
+        self.written += len(frames)
+        self.waveforms.append(waveform)
+        self.grays.append(gray)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with self.files:
+            if error is not None:
+                raise error
+            assert self.written == self.num_frames, (self.written, self.num_frames)
+            self.member.close()
+            for name, parts, axis in (("waveform.npy", self.waveforms, 0), ("gray.npy", self.grays, 1)):
+                with self.archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.concatenate(parts, axis=axis), version=(1, 0))
+
+
 def read_lossless(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(frames, waveform, gray) of one sample."""
     with np.load(path, allow_pickle=False) as arrays:
         return arrays["frames"], arrays["waveform"], arrays["gray"]
+
+
+def read_lossless_fields(path: Path, field: str) -> np.ndarray:
+    """One of "frames", "waveform", "gray" of a sample."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays[field]
+
+
+def read_frames(path: Path) -> Iterator[np.ndarray]:
+    """The frames uint8 [H, W, 3] of a sample, one in memory at a time."""
+    with zipfile.ZipFile(path) as archive, archive.open("frames.npy") as member:
+        np.lib.format.read_magic(member)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+        for _ in range(shape[0]):
+            yield np.frombuffer(member.read(int(np.prod(shape[1:]))), dtype).reshape(shape[1:])

@@ -7,4 +7,5 @@ from stages.dit import run
 
 if __name__ == "__main__":
     stage_main("dit", lambda params: run(
-        seed=params.seed, compute=params.compute, dit=params.dit, latents=Path("data/latents"), out=Path("data/dit")), shared=True)
+        seed=params.seed, compute=params.compute, clip=params.clip, dit=params.dit, latents=Path("data/latents"),
+        out=Path("data/dit")), shared=True)

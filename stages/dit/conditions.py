@@ -7,6 +7,9 @@ One network learns four distributions:
     a2v     video, given audio                z_a as condition
     v2a     audio, given video                z_v as condition
 
+and, where a share of continuations is asked for, what comes next: both modalities given both of the window before, or its sound
+or its picture alone, through a branch of its own (`continuation.py`) and without a class.
+
 A condition latent takes the class's place: what a user's own file brings is sound or picture, not a class. The
 conditioned modality's noisy latent comes from the condition by the forward process, as the others' does, and Eq. 8 is
 taken over both modalities in every sample, as printed: that part is soon near zero and teaches the network to read the condition.
@@ -32,6 +35,10 @@ class Conditions:
     class_id: Tensor
     """int64 [b], NULL_CLASS where none."""
 
+    def rows(self, part: slice) -> "Conditions":
+        """Those of some of the samples."""
+        return Conditions(self.audio[part], self.video[part], self.class_id[part])
+
 
 def draw_conditions(audio_latents: Tensor, video_latents: Tensor, class_id: Tensor, params: DiTParams) -> Conditions:
     """Draw each sample's task: `a2v_share` and `v2a_share` of them get a condition latent, never both; the others their class.
@@ -49,3 +56,11 @@ def draw_conditions(audio_latents: Tensor, video_latents: Tensor, class_id: Tens
     dropped = own_rows(draw, len(class_id)) < params.condition_dropout
     return Conditions(audio=audio_latents * a2v.view(-1, 1, 1, 1), video=video_latents * v2a.view(-1, 1, 1, 1),
                       class_id=class_id.masked_fill(a2v | v2a | dropped, NULL_CLASS))
+
+
+def drop_previous(audio: Tensor, video: Tensor, dropout: float) -> tuple[Tensor, Tensor]:
+    """z_a and z_v [b, c, h, w] of the window before, with the picture withheld from a share of the samples and the sound from
+    another: they learn to continue a sound, or a picture, alone (published settings: 0.2 each)."""
+    drawn = own_rows(lambda count: torch.rand(count, device=audio.device), len(audio))
+    no_video, no_audio = drawn < dropout, drawn >= 1 - dropout
+    return audio * ~no_audio.view(-1, 1, 1, 1), video * ~no_video.view(-1, 1, 1, 1)

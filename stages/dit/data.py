@@ -24,6 +24,8 @@ class Posteriors:
     """The windows of a split; `batch` stacks some of them."""
 
     windows: list[dict[str, Any]] | ShardReader
+    keys: list[str]
+    """Names of the windows (`window_key`)."""
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         """"audio" float16 [b, 2c, h, w], "video" likewise (mean, then log-variance), "class_id" int64 [b]."""
@@ -45,7 +47,7 @@ def open_posteriors(folder: Path, split: str) -> Posteriors:
                         "add clips or change inventory.test_share, then run: dvc repro")
     first = reader[0]
     small = len(reader) * (first["audio"].nbytes + first["video"].nbytes) <= CACHE_BYTES
-    return Posteriors([reader[i] for i in range(len(reader))] if small else reader)
+    return Posteriors([reader[i] for i in range(len(reader))] if small else reader, reader.keys)
 
 
 def batch_indices(num_windows: int, batch_size: int, step: int, seed: int) -> list[int]:

@@ -18,13 +18,20 @@ MAX_HELD_OUT = 256
 
 
 @torch.no_grad()
-def held_out_losses(module: nn.Module, batch: dict[str, Tensor], seed: int) -> dict[str, float]:
+def held_out_losses(module: nn.Module, batch: dict[str, Tensor], pairs: dict[str, Tensor] | None, seed: int) -> dict[str, float]:
     """Means over `NUM_BUCKETS` timesteps, unweighted whatever training weighs.
+
+    Args:
+        module: a `DiTLoss`.
+        batch: of held-out windows.
+        pairs: of held-out windows with the windows before them (`ContinuedWindows.batch`), for a network that continues.
+        seed: `seed` of params.yaml.
 
     Returns:
         "loss", and its parts "audio", "video": of svg with the class; "loss_t0100" ...: by timestep.
         Of a network of both modalities, "a2v_video", "v2a_audio": of the generated modality given the other; "..._shuffled":
-        given another window's, which must be worse if the network listens.
+        given another window's, which must be worse if the network listens. Of one that continues, "continuation" given the
+        window before and "continuation_shuffled" given another clip's.
     """
     assert isinstance(module, DiTLoss)
     device = module.diffusion.alphas_cumprod.device
@@ -59,4 +66,22 @@ def held_out_losses(module: nn.Module, batch: dict[str, Tensor], seed: int) -> d
             add("a2v_video_shuffled", module.errors(other_audio, video, audio_noise, video_noise, t, given_other_audio)[1])
             add("v2a_audio", module.errors(audio, video, audio_noise, video_noise, t, given_video)[0])
             add("v2a_audio_shuffled", module.errors(audio, other_video, audio_noise, video_noise, t, given_other_video)[0])
-    return dict(sums)
+    return dict(sums) if pairs is None else {**sums, **continuation_losses(module, pairs, seed)}
+
+
+def continuation_losses(module: DiTLoss, pairs: dict[str, Tensor], seed: int) -> dict[str, float]:
+    """Means over the same timesteps of both modalities' loss given the window before, and given that of another clip."""
+    device = module.diffusion.alphas_cumprod.device
+    audio, video = module.scale.normalise(mean(pairs["audio"]).to(device), mean(pairs["video"]).to(device))
+    before = module.scale.normalise(mean(pairs["previous_audio"]).to(device), mean(pairs["previous_video"]).to(device))
+    generator = torch.Generator().manual_seed(derive_seed(seed, "dit", "held_out", "continuation"))
+    audio_noise = torch.randn(audio.shape, generator=generator).to(device)
+    video_noise = torch.randn(video.shape, generator=generator).to(device)
+    other = tuple(latents.roll(max(len(latents) // 2, 1), 0) for latents in before)
+    sums = {"continuation": 0.0, "continuation_shuffled": 0.0}
+    for bucket in range(NUM_BUCKETS):
+        t = torch.full((len(audio),), (2 * bucket + 1) * NUM_TIMESTEPS // (2 * NUM_BUCKETS), device=device)
+        for name, previous in zip(sums, (before, other), strict=True):
+            errors = module.errors(audio, video, audio_noise, video_noise, t, None, (previous[0], previous[1]))
+            sums[name] += float(module.total(*errors).mean()) / NUM_BUCKETS
+    return sums

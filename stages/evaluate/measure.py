@@ -24,8 +24,12 @@ from stages.evaluate.synchrony import NAMES, TRUTH_NAMES, require_known_events, 
 from stages.evaluate.train_classifiers import load_training_inputs, train_classifier
 from stages.evaluate.windows import Place, RealWindows, SampleWindows, WindowSet, halves, sources_of, spread
 
-GENERATED: dict[str, tuple[Modality, ...]] = {"svg": ("video", "audio"), "a2v": ("video",), "v2a": ("audio",)}
-"""What each task generates; the other modality is its condition and is not measured."""
+GENERATED: dict[str, tuple[Modality, ...]] = {
+    "svg": ("video", "audio"), "a2v": ("video",), "v2a": ("audio",), "i2a": ("audio",), "v": ("video",), "a": ("audio",),
+    "audio_continuation": ("video", "audio"), "video_continuation": ("video", "audio")}
+"""What each task generates; the other modality is its condition (or left out) and is not measured."""
+ONE_MODALITY = ("v", "a", "i2a")
+"""Tasks in which nothing could be in time: no sound, no picture, or one that stands still."""
 ORIGINALS = "their own originals, held out"
 I3D_NEEDS = ("needs an I3D as TorchScript; set evaluate.i3d.source to a local file, or to the hub id flateon/FVD-I3D-torchscript "
              "with its revision")
@@ -82,7 +86,8 @@ class Measure:
                 self._accuracy(task, extractor.modality, features, samples.class_ids)
         if "video" in GENERATED[task]:
             self._miss_i3d(task)
-        self._synchrony(task, samples)
+        if task not in ONE_MODALITY:
+            self._synchrony(task, samples)
 
     def reconstructions(self, samples: SampleWindows, audio_images: Path) -> None:
         """Likeness of reconstructions to their originals: picture by picture, and as a set."""

@@ -9,7 +9,7 @@ from pipeline.params import AudioParams, ClipParams, ComputeParams, EvaluatePara
 from pipeline.progress import human_seconds, say
 from pipeline.stage import Summary
 from stages.evaluate.figures import write_figures
-from stages.evaluate.measure import Measure
+from stages.evaluate.measure import GENERATED, Measure
 from stages.evaluate.windows import SampleWindows
 
 
@@ -32,6 +32,9 @@ def run(*, seed: int, clip: ClipParams, audio: AudioParams, compute: ComputePara
         measure.held_out()
         for task, group in sorted(rows.groupby("task"), key=lambda pair: str(pair[0])):
             started = time.monotonic()
+            if str(task) not in (*GENERATED, "reconstruction"):
+                say("evaluate", f"{task!s}: {len(group)} samples are longer than a window; their seams are in {sample / 'metrics.json'}")
+                continue
             samples = SampleWindows(sample, group.head(evaluate.max_windows), clip, audio)
             if task == "reconstruction":
                 measure.reconstructions(samples, audio_images)

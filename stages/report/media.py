@@ -21,6 +21,8 @@ MEL_COLOURS = {0: (8, 8, 30), 64: (70, 20, 110), 128: (180, 50, 110), 192: (250,
 """Gray level -> colour, rising in lightness so that it also reads without colour."""
 
 SHEET_SIDE_PX = 96
+SHEET_FRAMES = 32
+"""Of a longer video, as many, evenly spaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def write_poster(path: Path, frames: np.ndarray) -> None:
 def strip(frames: np.ndarray, gray: np.ndarray) -> np.ndarray:
     """All frames uint8 [F, H, W, 3] of a window side by side, then its gray mel image: [h, about (F + 1.25) h, 3], h at most 96."""
     side = min(frames.shape[1], SHEET_SIDE_PX)
+    frames = frames[np.linspace(0, len(frames) - 1, min(len(frames), SHEET_FRAMES)).round().astype(int)]
     pictures = [np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC)) for frame in frames]
     mel = Image.fromarray(gray).convert("RGB").resize((round(side * gray.shape[1] / gray.shape[0]), side), Image.Resampling.BICUBIC)
     return np.concatenate([*pictures, np.asarray(mel)], axis=1)

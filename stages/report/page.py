@@ -10,8 +10,16 @@ from stages.report.glossary import TASKS, meaning
 from stages.report.media import Shown, sheet_name
 from stages.report.style import CSS
 
-TASK_ORDER = ("svg", "a2v", "v2a", "reconstruction", "real")
+TASK_ORDER = ("svg", "a2v", "v2a", "i2a", "v", "a", "video_continuation", "audio_continuation", "long", "reconstruction", "real")
 
+SAYS = {
+    **dict.fromkeys(("svg", "v", "a", "long"), ("Real, same class", "Generated")),
+    "a2v": ("Real, its sound is given", "Generated picture"), "v2a": ("Real, its picture is given", "Generated sound"),
+    "i2a": ("Real, its first frame is given", "Generated sound"), "reconstruction": ("Original", "Reconstruction"),
+    "video_continuation": ("Real, its picture is given", "Generated, what comes next"),
+    "audio_continuation": ("Real, its sound is given", "Generated, what comes next"),
+}
+"""What stands over the real clip and over the sample of a task."""
 HEADLINES = (("svg", "fvd_local", "fvd_local of svg"), ("svg", "fad_local", "fad_local of svg"),
              ("svg", "event_recall", "of seen events heard, svg"), ("reconstruction", "event_recall", "the same, reconstructed"),
              ("reconstruction", "psnr_db", "dB PSNR of reconstructed frames"))
@@ -116,8 +124,7 @@ def _task(task: str, pairs: Sequence[Pair]) -> str:
 
 
 def _pair(task: str, pair: Pair) -> str:
-    real_says = {"svg": "Real, same class", "a2v": "Real, its sound is given", "v2a": "Real, its picture is given"}.get(task, "Original")
-    made_says = {"svg": "Generated", "a2v": "Generated picture", "v2a": "Generated sound"}.get(task, "Reconstruction")
+    real_says, made_says = SAYS[task]
     real = _video(pair.real, real_says) if pair.real else ""
     title = text(pair.sample.class_name or "no class asked for")
     return f'<article class="pair"><h4>{title}</h4>{real}{_video(pair.sample, made_says)}</article>'

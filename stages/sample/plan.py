@@ -8,6 +8,7 @@ import pandas as pd
 from pipeline.params import SampleParams
 from pipeline.seeds import derive_seed
 from stages.dit import NULL_CLASS
+from stages.sample.tasks import OF_PICTURE, OF_SOUND
 
 RECONSTRUCTION = "reconstruction"
 
@@ -18,28 +19,29 @@ class Planned:
 
     sample_id: str
     task: str
-    """svg, a2v, v2a or reconstruction."""
+    """One of `pipeline.params.Task`, or reconstruction."""
     seed: int
     class_id: int
-    """The class asked for (svg), or of the window; NULL_CLASS: none."""
+    """The class asked for, or of the window; NULL_CLASS: none."""
     window: int | None
-    """Place of the held-out window among those of the test split; None for svg."""
+    """Place among those of the test split of the held-out window that is the condition (or what is continued); None: there is none."""
 
 
 def make_plan(seed: int, sample: SampleParams, num_classes: int, windows: pd.DataFrame) -> list[Planned]:
-    """`num_samples` of every task, and reconstructions of as many distinct held-out windows (all, when there are fewer).
+    """`num_samples` of every task (`num_long` of long), and reconstructions of as many distinct held-out windows (or all).
 
     Args:
         seed: `seed` of params.yaml; every sample gets its own from it.
-        num_classes: classes that svg is given in turn; 0: the network knows none.
-        windows: held-out windows by place: columns clip_id, class_id; a2v and v2a take them in one shuffled order,
+        num_classes: classes that tasks without a condition are given in turn; 0: the network knows none.
+        windows: held-out windows by place: columns clip_id, class_id; tasks with a condition take them in one shuffled order,
             from the start again (with another seed) when there are fewer than `num_samples`.
     """
     order = shuffled_windows(windows, derive_seed(seed, "sample", "windows"))
     planned = []
     for task in (*sample.tasks, RECONSTRUCTION):
-        for i in range(min(sample.num_samples, len(order)) if task == RECONSTRUCTION else sample.num_samples):
-            window = None if task == "svg" else order[i % len(order)]
+        count = sample.num_long if task == "long" else sample.num_samples
+        for i in range(min(count, len(order)) if task == RECONSTRUCTION else count):
+            window = order[i % len(order)] if task in (*OF_SOUND, *OF_PICTURE, RECONSTRUCTION) else None
             asked = i % num_classes if num_classes else NULL_CLASS
             class_id = asked if window is None else int(windows["class_id"].iloc[window])
             planned.append(Planned(f"{task}-{i:04d}", task, derive_seed(seed, "sample", task, i), class_id, window))

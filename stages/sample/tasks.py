@@ -1,28 +1,36 @@
-"""The generation tasks of one joint network: svg, a2v, v2a (paper 3.3).
+"""The generation tasks of one joint network (paper 3.3 and 4.4).
 
-    task   condition of n_cond     n_null                what Eq. 6 supplies at every t
-    svg    the class               nothing               nothing
-    a2v    z_a as condition        nothing               z_a^t from z_a and one fixed noise
-    v2a    z_v as condition        nothing               z_v^t from z_v and one fixed noise
+    task                 n_cond is given               n_null is given   what Eq. 6 supplies at every t
+    svg                  the class                     nothing           nothing
+    v, a                 as svg; the other modality is not shown (a network trained on one makes that alone)
+    a2v                  z_a as condition              nothing           z_a^t from z_a and one fixed noise
+    v2a, i2a             z_v as condition              nothing           z_v^t from z_v and one fixed noise
+    audio_continuation   z_a of the window before      nothing           nothing
+    video_continuation   z_v of the window before      nothing           nothing
+    long                 both of the window before     nothing           nothing; its first window is an svg
 
-Guidance in svg is over the class alone; in a2v and v2a over the condition latent, with no class on either side, as in
-training (`stages/dit/conditions.py`).
+Guidance in svg is over the class alone; elsewhere over the condition, with no class on either side, as in training
+(`stages/dit/conditions.py`). i2a is v2a of a picture that stands still.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from pipeline.params import Task
 from pipeline.seeds import derive_seed
 from stages.dit import NULL_CLASS, TrainedDiT
 from stages.dit.diffusion import NUM_TIMESTEPS
 from stages.sample.guidance import acts_at, guide, rescale
 from stages.sample.samplers import Sampling, make_scheduler, sample_latents
 
-Task = Literal["svg", "a2v", "v2a"]
+OF_SOUND: tuple[Task, ...] = ("a2v", "audio_continuation")
+"""Tasks whose condition is a sound."""
+OF_PICTURE: tuple[Task, ...] = ("v2a", "i2a", "video_continuation")
+CONTINUING: tuple[Task, ...] = ("audio_continuation", "video_continuation", "long")
+"""Tasks whose condition is the window before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,64 +41,81 @@ class Request:
     seeds: list[int]
     """One a sample: all of its randomness."""
     class_id: Tensor
-    """int64 [b]; read by svg. NULL_CLASS: any."""
+    """int64 [b]; read by svg, v and a. NULL_CLASS: any."""
     audio: Tensor | None = None
-    """z_a [b, c, h, w] in the autoencoder's units; the condition of a2v."""
+    """z_a [b, c, h, w] in the autoencoder's units: the condition, or of the window before."""
     video: Tensor | None = None
-    """z_v, the condition of v2a."""
+    """z_v, likewise."""
+
+
+class Latents:
+    """Both latents of a batch as one [b, n] tensor, as samplers take it, and back."""
+
+    def __init__(self, dit: TrainedDiT) -> None:
+        self.audio_shape, self.video_shape = dit.statistics.audio_shape, dit.statistics.video_shape
+        self.num_audio = math.prod(self.audio_shape)
+        self.size = self.num_audio + math.prod(self.video_shape)
+
+    def split(self, flat: Tensor) -> tuple[Tensor, Tensor]:
+        """z_a, z_v [b, c, h, w]."""
+        return flat[:, : self.num_audio].reshape(-1, *self.audio_shape), flat[:, self.num_audio :].reshape(-1, *self.video_shape)
+
+    @staticmethod
+    def join(audio: Tensor, video: Tensor) -> Tensor:
+        """The inverse of `split`."""
+        return torch.cat([audio.flatten(1), video.flatten(1)], dim=1)
 
 
 def generate(dit: TrainedDiT, request: Request, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """Both latents of every sample, in the autoencoder's units.
 
     Returns:
-        (z_a [b, c, h, w], z_v [b, c, h, w]), float32 on the DiT's device; the condition's own latent comes back as it was.
+        (z_a [b, c, h, w], z_v [b, c, h, w]), float32 on the DiT's device; the condition's own latent comes back as it was. A
+        modality that the network does not make comes back at its mean.
     """
-    audio_shape, video_shape = dit.statistics.audio_shape, dit.statistics.video_shape
-    num_audio = math.prod(audio_shape)
-    device, count = dit.device, len(request.seeds)
-
-    def split(flat: Tensor) -> tuple[Tensor, Tensor]:
-        return flat[:, :num_audio].reshape(-1, *audio_shape), flat[:, num_audio:].reshape(-1, *video_shape)
-
-    def join(audio: Tensor, video: Tensor) -> Tensor:
-        return torch.cat([audio.flatten(1), video.flatten(1)], dim=1)
-
-    noise = seeded_noise(request.seeds, num_audio + math.prod(video_shape)).to(device)
-    a2v, v2a = request.task == "a2v", request.task == "v2a"
-    no_audio, no_video = split(torch.zeros_like(noise))
+    latents, device, count = Latents(dit), dit.device, len(request.seeds)
+    noise = seeded_noise(request.seeds, latents.size).to(device)
+    no_audio, no_video = latents.split(torch.zeros_like(noise))
     no_class = torch.full((count,), NULL_CLASS, device=device)
-    audio_condition, video_condition, class_id = no_audio, no_video, no_class
-    if a2v:
-        assert request.audio is not None
-        audio_condition, _ = dit.scale.normalise(request.audio.to(device), no_video)
-    elif v2a:
-        assert request.video is not None
-        _, video_condition = dit.scale.normalise(no_audio, request.video.to(device))
-    elif dit.class_names:
-        class_id = request.class_id.to(device)
-    unguided = sampling.guidance_scale == 1 or (request.task == "svg" and bool((class_id == NULL_CLASS).all()))
+    audio, video = (request.audio, request.video) if request.task in (*OF_SOUND, *OF_PICTURE, "long") else (None, None)
+    given_audio = no_audio if audio is None else dit.scale.normalise(audio.to(device), no_video)[0]
+    given_video = no_video if video is None else dit.scale.normalise(no_audio, video.to(device))[1]
+    continuing = request.task in CONTINUING
+    a2v, v2a = not continuing and audio is not None, not continuing and video is not None
+    free = not (continuing or a2v or v2a)
+    class_id = request.class_id.to(device) if free and dit.class_names else no_class
+    unguided = sampling.guidance_scale == 1 or (free and bool((class_id == NULL_CLASS).all()))
 
-    def given(latents: Tensor, t: Tensor) -> Tensor:
-        noised = dit.diffusion.add_noise(join(audio_condition, video_condition), noise, t)  # Eq. 6, the same noise at every t
-        return torch.cat([(noised if a2v else latents)[:, :num_audio], (noised if v2a else latents)[:, num_audio:]], dim=1)
+    def given(z: Tensor, t: Tensor) -> Tensor:
+        noised = dit.diffusion.add_noise(latents.join(given_audio, given_video), noise, t)  # Eq. 6, the same noise at every t
+        return torch.cat([(noised if a2v else z)[:, : latents.num_audio], (noised if v2a else z)[:, latents.num_audio :]], dim=1)
 
-    def predict(latents: Tensor, t: Tensor) -> Tensor:
-        audio, video = split(latents)
-        if unguided or not acts_at(float(t[0]), sampling.guidance_interval, NUM_TIMESTEPS):
-            return join(*dit.network(audio, video, t, audio_condition=audio_condition, video_condition=video_condition, class_id=class_id))
-        both = join(*dit.network(  # one pass for n_cond and n_null
-            audio.repeat(2, 1, 1, 1), video.repeat(2, 1, 1, 1), t.repeat(2), audio_condition=torch.cat([audio_condition, no_audio]),
-            video_condition=torch.cat([video_condition, no_video]), class_id=torch.cat([class_id, no_class])))
-        guided = guide(both[:count], both[count:], sampling.guidance_scale)
+    def predict(z: Tensor, t: Tensor) -> Tensor:
+        audio, video = latents.split(z)
+        alone = unguided or not acts_at(float(t[0]), sampling.guidance_interval, NUM_TIMESTEPS)
+        if continuing:
+            # Two passes: the sequence with the window before is the longer one.
+            conditional = latents.join(*dit.network(audio, video, t, previous=(given_audio, given_video)))
+            return conditional if alone else guided(conditional, latents.join(*dit.network(audio, video, t)))
+        if alone:
+            return latents.join(*dit.network(audio, video, t, audio_condition=given_audio, video_condition=given_video, class_id=class_id))
+        both = latents.join(*dit.network(  # one pass for n_cond and n_null
+            audio.repeat(2, 1, 1, 1), video.repeat(2, 1, 1, 1), t.repeat(2), audio_condition=torch.cat([given_audio, no_audio]),
+            video_condition=torch.cat([given_video, no_video]), class_id=torch.cat([class_id, no_class])))
+        return guided(both[:count], both[count:])
+
+    def guided(conditional: Tensor, unconditional: Tensor) -> Tensor:
+        pushed = guide(conditional, unconditional, sampling.guidance_scale)
         if not sampling.guidance_rescale:
-            return guided
-        parts = ((guided[:, part], both[:count, part]) for part in (slice(num_audio), slice(num_audio, None)))
-        return torch.cat([rescale(one, conditional, sampling.guidance_rescale) for one, conditional in parts], dim=1)
+            return pushed
+        parts = (slice(latents.num_audio), slice(latents.num_audio, None))
+        return torch.cat([rescale(pushed[:, part], conditional[:, part], sampling.guidance_rescale) for part in parts], dim=1)
 
     scheduler = make_scheduler(sampling.sampler, dit.params.prediction, dit.params.zero_terminal_snr)
-    audio, video = split(sample_latents(predict, noise, scheduler, sampling.steps, given if a2v or v2a else None))
-    return dit.scale.denormalise(audio_condition if a2v else audio, video_condition if v2a else video)
+    made_audio, made_video = latents.split(sample_latents(predict, noise, scheduler, sampling.steps, given if a2v or v2a else None))
+    made_audio = no_audio if dit.params.task_mix == "video" else given_audio if a2v else made_audio
+    made_video = no_video if dit.params.task_mix == "audio" else given_video if v2a else made_video
+    return dit.scale.denormalise(made_audio, made_video)
 
 
 def seeded_noise(seeds: list[int], size: int) -> Tensor:

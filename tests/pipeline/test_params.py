@@ -83,6 +83,8 @@ def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, An
     ({"dit__prediction": "flow"}, "dit.zero_terminal_snr is true, expected false, as dit.prediction is flow"),
     ({"dit__positions": "rope", "dit__num_heads": 32}, "dit.positions is rope, expected sincos, or heads of a multiple of 4 channels"),
     ({"dit__task_mix": "video"}, "dit.a2v_share is 0.2, expected 0, as dit.task_mix is video"),
+    ({"sample__tasks": ["long"]}, "sample.tasks is ['long'], expected tasks that dit is trained for: svg, v, a, a2v, v2a, i2a (the others"),
+    ({"dit__continuation_share": 0.1, "dit__train__batch_size": 1}, "dit.train.batch_size is 1, expected 2 or more"),
     ({"sample__sampler": "heun"}, "sample.sampler is heun, expected one of ddim, dpm_solver, unipc, as dit.prediction is v_prediction"),
     ({"sample__guidance_scale": -1.0}, "sample.guidance_scale is -1.0, expected 0 to 50"),
     ({"sample__guidance_interval": [0.7, 0.2]}, "sample.guidance_interval is [0.7, 0.2], expected two numbers from 0 to 1, the smaller"),

@@ -66,9 +66,10 @@ def test_the_papers_networks_can_be_built_and_take_the_pretrained_weights() -> N
         autoencoder = MultiModalAutoencoder(params.autoencoder, shapes)
         dit = JointDiT(params.dit, (16, 8, 8), (16, 16, 16), num_classes=9)
     millions = {name: sum(p.numel() for p in network.parameters()) / 1e6 for name, network in (
-        ("unet", autoencoder.signal_decoder.unet), ("dit", dit))}
+        ("unet", autoencoder.signal_decoder.unet), ("dit", dit), ("branch", dit.previous))}
     assert millions["unet"] == pytest.approx(859.52, abs=0.01), "Stable Diffusion 1.5's"
-    assert millions["dit"] == pytest.approx(674, rel=0.01), "the published settings'"
+    assert millions["dit"] - millions["branch"] == pytest.approx(674, rel=0.01), "the published settings'"
+    assert millions["branch"] == pytest.approx(674, rel=0.1), "a copy of it, and a linear layer a block"
 
 
 def test_use_keeps_the_users_data_path_and_the_presets_comments(tmp_path: Path) -> None:

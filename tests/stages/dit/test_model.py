@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.params import DiTParams, load_params
 from stages.dit import NULL_CLASS, JointDiT
-from stages.dit.model import Block, multiply_adds
+from stages.dit.blocks import Block
+from stages.dit.model import multiply_adds
 from stages.dit.positions import rotary_angles, rotate, sin_cos_positions
 from stages.dit.sizes import SIZES, TEXT_TOKENS, sized
 
@@ -146,6 +147,33 @@ def test_a_network_of_one_modality_has_its_tokens_alone(task_mix: str, tokens: i
     assert made.abs().mean() > 0.01 and not absent.any()
     other = network(torch.randn_like(z_a), z_v, t) if task_mix == "video" else network(z_a, torch.randn_like(z_v), t)
     assert torch.equal(made, other[1 if task_mix == "video" else 0])
+
+
+@pytest.mark.parametrize("positions", ["sincos", "rope"])
+def test_the_window_before_changes_nothing_before_training_and_reaches_both_modalities_after(positions: str) -> None:
+    network = JointDiT(params(continuation_share=0.2, positions=positions), AUDIO, VIDEO, num_classes=3)
+    z_a, z_v, t = inputs()
+    before = torch.randn_like(z_a), torch.randn_like(z_v)
+    assert not any(prediction.any() for prediction in network(z_a, z_v, t, previous=before))
+    network = awake(network)
+    for part in (0, 1):
+        changed = [z.clone() for z in before]
+        changed[part] += 1
+        pairs = zip(network(z_a, z_v, t, previous=before), network(z_a, z_v, t, previous=(changed[0], changed[1])), strict=True)
+        assert all((a - b).abs().max() > 1e-4 for a, b in pairs)
+
+
+def test_injections_begin_at_zero_and_the_free_path_is_that_of_a_network_without_a_branch() -> None:
+    torch.manual_seed(0)
+    plain = JointDiT(params(), AUDIO, VIDEO, num_classes=3)
+    torch.manual_seed(0)
+    continuing = JointDiT(params(continuation_share=0.2), AUDIO, VIDEO, num_classes=3)
+    assert continuing.previous is not None
+    z_a, z_v, t = inputs()
+    assert not any(added.any() for added in continuing.previous(z_a, z_v, t, z_a, z_v))
+    weights = plain.state_dict()
+    missing = continuing.load_state_dict(weights, strict=False)
+    assert not missing.unexpected_keys and all(key.startswith("previous.") for key in missing.missing_keys)
 
 
 def test_patches_come_back_where_they_were() -> None:

@@ -16,11 +16,13 @@ from pipeline.contracts.outputs import stage_output
 from pipeline.errors import DataError, ParamsError, WeightsError
 from pipeline.params import ComputeParams, DiTParams, load_params
 from stages.dit import load, run
-from stages.dit.data import batch_indices, draw, mean
+from stages.dit.data import batch_indices, draw, mean, open_posteriors
+from stages.dit.pairs import ContinuedWindows, following_pairs
 from tests.shards import write_shards
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 AUDIO, VIDEO = (2, 1, 2), (3, 2, 2)
+CLIP = load_params(PARAMS).clip
 CPU = ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None)
 
 
@@ -59,7 +61,7 @@ def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(latents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "dit"
-    run(seed=1, compute=CPU, dit=tiny(), latents=latents, out=out)
+    run(seed=1, compute=CPU, clip=CLIP, dit=tiny(), latents=latents, out=out)
     return out
 
 
@@ -86,16 +88,64 @@ def test_trained_network_comes_back_with_its_settings(trained: Path) -> None:
     {"prediction": "epsilon", "zero_terminal_snr": False, "min_snr_gamma": 5.0, "positions": "rope", "qk_norm": True},
 ], ids=["flow", "epsilon"])
 def test_every_kind_of_training_learns_to_listen(latents: Path, tmp_path: Path, changes: dict[str, object]) -> None:
-    run(seed=1, compute=CPU, dit=tiny(**changes), latents=latents, out=tmp_path / "dit")
+    run(seed=1, compute=CPU, clip=CLIP, dit=tiny(**changes), latents=latents, out=tmp_path / "dit")
     held_out = json.loads((tmp_path / "dit/metrics.json").read_text())["held_out"]
     assert held_out["a2v_video"] < 0.6 * held_out["a2v_video_shuffled"]
     assert held_out["v2a_audio"] < 0.6 * held_out["v2a_audio_shuffled"]
 
 
+def write_continuing_latents(folder: Path) -> Path:
+    """Clips of two windows, the second the opposite of the first."""
+    rng = np.random.default_rng(0)
+    with stage_output(folder, params={}, inputs={}, code=folder.parent) as work:
+        samples = []
+        for i in range(48):
+            sign = rng.choice([-1, 1])
+            for start in (0, CLIP.num_frames):
+                value = 5 + 2 * sign * (1 if start == 0 else -1)
+                audio = np.concatenate([np.full(AUDIO, value), np.full(AUDIO, -8)]).astype(np.float16)
+                video = np.concatenate([np.full(VIDEO, -value), np.full(VIDEO, -8)]).astype(np.float16)
+                meta = {"clip_id": f"clip{i:02d}", "start_frame": start, "class_id": 0, "split": "train" if i < 32 else "test"}
+                samples.append(latent_sample(audio, video, meta))
+        write_shards(work, samples)
+        write_statistics(work.folder, LatentStatistics(AUDIO, VIDEO, (5.0,) * 2, (2.0,) * 2, (-5.0,) * 3, (2.0,) * 3, ("left", "right")))
+    return folder
+
+
+def test_a_continuation_hears_what_came_before(tmp_path: Path) -> None:
+    latents = write_continuing_latents(tmp_path / "latents")
+    dit = tiny(continuation_share=0.5, train=replace(tiny().train, steps=150, checkpoint_every=150))
+    run(seed=1, compute=CPU, clip=CLIP, dit=dit, latents=latents, out=tmp_path / "dit")
+    held_out = json.loads((tmp_path / "dit/metrics.json").read_text())["held_out"]
+    assert held_out["continuation"] < 0.5 * held_out["continuation_shuffled"]
+    assert load(tmp_path / "dit", torch.device("cpu")).params.tasks[-3:] == ("long", "audio_continuation", "video_continuation")
+
+
+def test_without_windows_that_follow_each_other_continuation_is_refused(latents: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no training clip holds two windows in a row .* set dit.continuation_share to 0"):
+        run(seed=1, compute=CPU, clip=CLIP, dit=tiny(continuation_share=0.2), latents=latents, out=tmp_path / "dit")
+
+
+def test_pairs_are_windows_of_one_clip_end_to_start() -> None:
+    keys = [f"a_1-{start:04d}" for start in (0, 4, 8, 12)] + ["b-0002", "b-0010", "c-0008"]
+    assert following_pairs(keys, 8) == [(0, 2), (1, 3), (4, 5)]
+
+
+def test_a_batch_begins_with_its_continuations(tmp_path: Path) -> None:
+    posteriors = open_posteriors(write_continuing_latents(tmp_path / "latents"), "train")
+    continued = ContinuedWindows(posteriors, following_pairs(posteriors.keys, CLIP.num_frames))
+    batch = continued.batch_at(3, batch_size=10, share=0.3, seed=1)
+    assert len(batch["audio"]) == 10 and len(batch["previous_audio"]) == len(batch["previous_video"]) == 3
+    before, after = mean(batch["previous_audio"]), mean(batch["audio"][:3])
+    torch.testing.assert_close(after - 5, -(before - 5))
+    other = continued.batch_at(4, 10, 0.3, 1)
+    assert not torch.equal(other["audio"], batch["audio"])
+
+
 @pytest.mark.parametrize("task_mix", ["video", "audio"])
 def test_a_training_of_one_modality_names_that_one_alone(latents: Path, tmp_path: Path, task_mix: str) -> None:
     alone = tiny(task_mix=task_mix, a2v_share=0.0, v2a_share=0.0, train=replace(tiny().train, steps=50, checkpoint_every=50))
-    run(seed=1, compute=CPU, dit=alone, latents=latents, out=tmp_path / "dit")
+    run(seed=1, compute=CPU, clip=CLIP, dit=alone, latents=latents, out=tmp_path / "dit")
     held_out = json.loads((tmp_path / "dit/metrics.json").read_text())["held_out"]
     assert held_out["loss"] == held_out[task_mix] < 0.9
     assert set(held_out) == {"loss", task_mix, *(f"loss_t0{i}00" for i in (1, 3, 5, 7, 9))}
@@ -104,7 +154,7 @@ def test_a_training_of_one_modality_names_that_one_alone(latents: Path, tmp_path
 def test_two_runs_leave_the_same_bytes(latents: Path, tmp_path: Path) -> None:
     short = tiny(train=replace(tiny().train, steps=4, warmup_steps=0))
     for name in ("a", "b"):
-        run(seed=1, compute=CPU, dit=short, latents=latents, out=tmp_path / name / "dit")
+        run(seed=1, compute=CPU, clip=CLIP, dit=short, latents=latents, out=tmp_path / name / "dit")
     files = sorted(path.name for path in (tmp_path / "a/dit").iterdir())
     assert "dit.safetensors" in files and "curves.csv" in files
     assert all((tmp_path / "a/dit" / name).read_bytes() == (tmp_path / "b/dit" / name).read_bytes() for name in files)
@@ -128,7 +178,7 @@ def test_shared_batch_have_the_posteriors_mean_and_deviation() -> None:
 def test_no_held_out_windows_is_said_in_one_line(tmp_path: Path) -> None:
     latents = write_latents(tmp_path / "latents", splits="train")
     with pytest.raises(DataError, match="no windows of the test split"):
-        run(seed=1, compute=CPU, dit=tiny(), latents=latents, out=tmp_path / "dit")
+        run(seed=1, compute=CPU, clip=CLIP, dit=tiny(), latents=latents, out=tmp_path / "dit")
 
 
 def test_weights_of_another_size_are_refused(trained: Path, tmp_path: Path) -> None:

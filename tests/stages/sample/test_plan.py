@@ -15,8 +15,8 @@ WINDOWS = pd.DataFrame([{"clip_id": f"{clip}", "start_frame": start, "class_id":
 
 
 def sample(num_samples: int = 8) -> SampleParams:
-    return SampleParams(tasks=("svg", "a2v", "v2a"), num_samples=num_samples, sampler="ddim", steps=5, guidance_scale=2.0,
-                        guidance_interval=(0.0, 1.0), guidance_rescale=0.0, batch_size=4)
+    return SampleParams(tasks=("svg", "a2v", "v2a"), num_samples=num_samples, num_long=2, long_windows=3, sampler="ddim", steps=5,
+                        guidance_scale=2.0, guidance_interval=(0.0, 1.0), guidance_rescale=0.0, batch_size=4)
 
 
 def test_every_task_gets_its_samples_and_classes_come_evenly() -> None:

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from pipeline.contracts.latents import LatentStatistics
-from pipeline.params import Sampler, load_params
+from pipeline.params import Sampler, Task, load_params
 from stages.dit import NULL_CLASS, JointDiT, LatentScale, TrainedDiT
 from stages.dit.diffusion import Diffusion
 from stages.sample.samplers import Sampling
-from stages.sample.tasks import Request, Task, generate, seeded_noise
+from stages.sample.tasks import OF_PICTURE, OF_SOUND, Request, generate, seeded_noise
 
 AUDIO, VIDEO = (2, 2, 2), (3, 2, 2)
 SEEDS = [11, 12, 13, 14]
@@ -24,7 +24,7 @@ CLASSES = torch.tensor([0, 1, 0, 1])
 @pytest.fixture(scope="module")
 def dit() -> TrainedDiT:
     params = replace(load_params(Path(__file__).parents[3] / "params.yaml").dit, hidden_size=32, depth=2, num_heads=2, audio_patch_size=1,
-                     video_patch_size=1, context="class", prediction="v_prediction", zero_terminal_snr=True)
+                     video_patch_size=1, context="class", prediction="v_prediction", zero_terminal_snr=True, continuation_share=0.2)
     torch.manual_seed(0)
     network = JointDiT(params, AUDIO, VIDEO, num_classes=2).eval().requires_grad_(False)
     for weight in network.parameters():
@@ -36,11 +36,11 @@ def dit() -> TrainedDiT:
 def request(task: Task, places: list[int]) -> Request:
     latents = torch.Generator().manual_seed(5)
     audio, video = torch.randn(4, *AUDIO, generator=latents) + 3, torch.randn(4, *VIDEO, generator=latents) - 3
-    return Request(task, [SEEDS[i] for i in places], CLASSES[places], audio[places] if task == "a2v" else None,
-                   video[places] if task == "v2a" else None)
+    return Request(task, [SEEDS[i] for i in places], CLASSES[places], audio[places] if task in (*OF_SOUND, "long") else None,
+                   video[places] if task in (*OF_PICTURE, "long") else None)
 
 
-@pytest.mark.parametrize("task", ["svg", "a2v", "v2a"])
+@pytest.mark.parametrize("task", ["svg", "a2v", "v2a", "audio_continuation", "video_continuation", "long"])
 def test_batch_size_and_order_change_nothing(dit: TrainedDiT, task: Task) -> None:
     whole = generate(dit, request(task, [0, 1, 2, 3]), Sampling("ddim", 5, 2.0))
     turned = generate(dit, request(task, [2, 0]), Sampling("ddim", 5, 2.0))
@@ -118,3 +118,39 @@ def test_every_sampler_keeps_samples_apart(dit: TrainedDiT, sampler: Sampler) ->
     whole = generate(dit, request("a2v", [0, 1, 2]), Sampling(sampler, 6, 2.0, guidance_rescale=0.7))
     alone = generate(dit, request("a2v", [2]), Sampling(sampler, 6, 2.0, guidance_rescale=0.7))
     torch.testing.assert_close(alone[1], whole[1][2:], rtol=1e-4, atol=1e-4)
+
+
+def test_a_continuation_depends_on_the_window_before_and_guidance_is_over_it(dit: TrainedDiT) -> None:
+    asked = request("long", [0, 1])
+    assert asked.audio is not None and asked.video is not None
+    plain, pushed = (generate(dit, asked, Sampling("ddim", 1, scale))[1] for scale in (1.0, 3.0))
+    free = generate(dit, Request("svg", asked.seeds, torch.full((2,), NULL_CLASS)), Sampling("ddim", 1, 1.0))[1]
+    torch.testing.assert_close(pushed, free + 3 * (plain - free), rtol=1e-3, atol=1e-3)
+    for other in (replace(asked, audio=asked.audio.flip(0)), replace(asked, video=asked.video.flip(0))):
+        assert (generate(dit, other, Sampling("ddim", 1, 1.0))[1] - plain).abs().max() > 1e-3
+
+
+def test_a_missing_half_of_the_window_before_is_the_null_latent(dit: TrainedDiT, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    forward = JointDiT.forward
+
+    def watched(self: JointDiT, *latents: torch.Tensor, **conditions: object) -> object:
+        seen.append(conditions["previous"])  # type: ignore[arg-type]
+        return forward(self, *latents, **conditions)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(JointDiT, "forward", watched)
+    asked = request("video_continuation", [0])
+    generate(dit, asked, Sampling("ddim", 1, 1.0))
+    assert asked.video is not None
+    assert not seen[0][0].any() and torch.allclose(seen[0][1], (asked.video + 3) / 2)
+
+
+@pytest.mark.parametrize(("task_mix", "task"), [("video", "v"), ("audio", "a")])
+def test_a_network_of_one_modality_leaves_the_other_at_its_mean(dit: TrainedDiT, task_mix: str, task: Task) -> None:
+    params = replace(dit.params, task_mix=task_mix, a2v_share=0.0, v2a_share=0.0, continuation_share=0.0)
+    assert params.tasks == (task,)
+    torch.manual_seed(0)
+    network = JointDiT(params, AUDIO, VIDEO, num_classes=2).eval().requires_grad_(False)
+    audio, video = generate(replace(dit, params=params, network=network), request(task, [0, 1]), Sampling("ddim", 3, 2.0))
+    absent, made = (audio, video) if task == "v" else (video, audio)
+    assert (absent == (3 if task == "v" else -3)).all() and made.std() > 0.1
