@@ -11,6 +11,7 @@ from pipeline.errors import ParamsError
 from pipeline.params import load_params, parse_params
 from pipeline.params_reader import to_values
 
+TASKS = "svg, v, a, a2v, v2a, i2a, audio_continuation, video_continuation, long"
 TINY = Path(__file__).resolve().parents[1] / "presets" / "tiny.yaml"
 
 
@@ -54,8 +55,8 @@ def test_unknown_and_missing_keys_are_named(changes: dict[str, Any], said: str) 
      'dit.train.learning_rate is the text "1e-4" (YAML wants 1.0e-4, with a point), expected a number'),
     ({"inventory__allow_silent": 0}, "inventory.allow_silent is 0, expected true or false"),
     ({"compute__device": "gpu"}, 'compute.device is the text "gpu", expected one of auto, cpu, cuda'),
-    ({"sample__tasks": "svg"}, 'sample.tasks is the text "svg", expected a list, each one of svg, a2v, v2a'),
-    ({"sample__tasks": ["svg", "t2v"]}, 'sample.tasks[1] is the text "t2v", expected one of svg, a2v, v2a'),
+    ({"sample__tasks": "svg"}, 'sample.tasks is the text "svg", expected a list, each one of ' + TASKS),
+    ({"sample__tasks": ["svg", "t2v"]}, 'sample.tasks[1] is the text "t2v", expected one of ' + TASKS),
     ({"data__raw": None}, "data.raw is null, expected text"),
 ])
 def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, Any], said: str) -> None:
@@ -83,7 +84,10 @@ def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, An
     ({"dit__prediction": "flow"}, "dit.zero_terminal_snr is true, expected false, as dit.prediction is flow"),
     ({"dit__positions": "rope", "dit__num_heads": 32}, "dit.positions is rope, expected sincos, or heads of a multiple of 4 channels"),
     ({"dit__task_mix": "video"}, "dit.a2v_share is 0.2, expected 0, as dit.task_mix is video"),
-    ({"sample__tasks": ["long"]}, "sample.tasks is ['long'], expected tasks that dit is trained for: svg, v, a, a2v, v2a, i2a (the others"),
+    ({"sample__tasks": ["long"], "dit__continuation_share": 0.0},
+     "sample.tasks is ['long'], expected tasks that dit is trained for: svg, v, a, a2v, v2a, i2a (the others"),
+    ({"sample__tasks": ["svg", "svg"]}, "sample.tasks is ['svg', 'svg'], expected each task once"),
+    ({"sample__long_windows": 1}, "sample.long_windows is 1, expected 2 or more"),
     ({"dit__continuation_share": 0.1, "dit__train__batch_size": 1}, "dit.train.batch_size is 1, expected 2 or more"),
     ({"sample__sampler": "heun"}, "sample.sampler is heun, expected one of ddim, dpm_solver, unipc, as dit.prediction is v_prediction"),
     ({"sample__guidance_scale": -1.0}, "sample.guidance_scale is -1.0, expected 0 to 50"),
