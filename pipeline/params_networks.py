@@ -181,8 +181,10 @@ class SignalDecoderParams:
     """Transformer blocks of the regression decode."""
     sampler: Literal["ddim", "dpm_solver"]
     inference_steps: int
-    guidance_scale: float
-    """Classifier-free guidance when decoding; 1: none."""
+    audio_guidance_scale: float
+    """Classifier-free guidance when decoding the audio image; 1: none."""
+    video_guidance_scale: float
+    """The same for frames; both are decoded in one batch."""
 
     def __post_init__(self) -> None:
         require(
@@ -208,9 +210,6 @@ class SignalDecoderParams:
         require(0 <= self.terminal_share <= 1, "autoencoder.signal_decoder.terminal_share", self.terminal_share, "0 to 1")
         steps = self.inference_steps
         require(1 <= steps <= 1000, "autoencoder.signal_decoder.inference_steps", steps, "1 to 1000")
-        # diffusers' DDIM walks in strides of 1000 // steps and stops short of the signal where that leaves a rest.
-        require(self.sampler != "ddim" or 1000 % steps == 0, "autoencoder.signal_decoder.inference_steps", steps,
-                "a divisor of 1000 with sampler ddim")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -280,6 +279,13 @@ class AutoencoderParams:
             "2 or more (the discriminator takes a pair)",
         )
         require(self.num_key_frames >= 1, "autoencoder.num_key_frames", self.num_key_frames, "1 or more")
+        guided = self.signal_decoder.audio_guidance_scale != 1 or self.signal_decoder.video_guidance_scale != 1
+        require(
+            not guided or self.condition_dropout > 0,
+            "autoencoder.condition_dropout",
+            self.condition_dropout,
+            "more than 0, as the signal decoder is guided (audio_guidance_scale, video_guidance_scale)",
+        )
         require(
             (self.heads.classification and self.loss.classification > 0) or not self.signal_decoder.class_embedding,
             "autoencoder.signal_decoder.class_embedding",

@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline.contracts.outputs import atomic_path, require_whole, write_text
-from pipeline.errors import WeightsError
+from pipeline.errors import DataError, WeightsError
 from pipeline.params import AutoencoderParams
 from pipeline.params_reader import build, to_values
+from pipeline.progress import say
 from stages.autoencoder.blocks import frame_positions
 from stages.autoencoder.coarse import CoarseDecoder
 from stages.autoencoder.conditions import Conditions
@@ -25,8 +26,11 @@ from stages.autoencoder.projectors import Projector
 from stages.autoencoder.signal_decoder import SignalDecoder
 
 CONFIG, WEIGHTS = "config.json", "autoencoder.safetensors"
-MAX_PLACES = 2**16
-"""Places (images x h x w) that one pass of the U-Net takes when decoding; 64 images at the paper's 32 x 32, 1,024 at the demo's 8 x 8."""
+CPU_PASS_PLACES = 2**16
+"""Places (images x h x w) of one pass of the U-Net on a CPU; 64 images at the paper's 32 x 32, 1,024 at the demo's 8 x 8. A pass of
+another size may round other last bits, so no setting changes it."""
+Guidance = tuple[float, float]
+"""phi of audio images and of frames; 1: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class MultiModalAutoencoder(nn.Module):
         coarse_video = take_frames(coarse[1], frames).flatten(0, 1)
         return self.signal_decoder.conditions(z_a, z_v, s_a, s_v, class_id, positions, coarse[0], coarse_video)
 
-    def decode(self, z_a: Tensor, z_v: Tensor, *, steps: int, guidance: float, class_id: Tensor | None,
+    def decode(self, z_a: Tensor, z_v: Tensor, *, steps: int, guidance: Guidance, class_id: Tensor | None,
                seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
         """KL-VAE latents of the audio image [b, c, h, w] and of all frames [b, F, c, h, w] of latents; see `Autoencoder.decode`."""
         b, f = len(z_a), self.shapes.num_frames
@@ -107,7 +111,8 @@ class MultiModalAutoencoder(nn.Module):
         # Drawn on the CPU, one generator per window: the same on every device and in every batch.
         noise = torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]).to(z_a.device)
         noise = torch.cat([noise[:, 0], noise[:, 1:].flatten(0, 1)])                           # (b + b F, c, h, w)
-        audio, video = self.signal_decoder.sample(noise, conditions, steps, guidance).split([b, b * f])
+        phi = None if guidance == (1, 1) else torch.cat([torch.full((b,), guidance[0]), torch.full((b * f,), guidance[1])]).to(z_a.device)
+        audio, video = self.signal_decoder.sample(noise, conditions, steps, phi).split([b, b * f])
         return audio, video.unflatten(0, (b, f))
 
     def _coarse(self, num_frames: int, latent_channels: int, factor: int) -> CoarseDecoder | None:
@@ -130,6 +135,8 @@ class Autoencoder:
         self.network = network.to(device).eval()
         self.device, self.shapes = device, network.shapes
         self.reduced = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[network.params.train.precision]
+        self.room: int | None = None
+        """Windows of one pass that a GPU has been found to have room for; None: no limit met yet."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -152,34 +159,61 @@ class Autoencoder:
         return audio.moments.float(), video.moments.float()
 
     @torch.no_grad()
-    def decode(self, z_a: Tensor, z_v: Tensor, *, seeds: Sequence[int], steps: int | None = None, guidance: float | None = None,
+    def decode(self, z_a: Tensor, z_v: Tensor, *, seeds: Sequence[int], steps: int | None = None, guidance: float | Guidance | None = None,
                class_id: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """KL-VAE latents of the audio image and of every frame, all denoised in one batch of the U-Net.
+        """KL-VAE latents of the audio image and of every frame, all denoised in one batch of the U-Net, or in as few as have room.
 
         Args:
             z_a, z_v: latents [b, C_a, h_a, w_a], [b, C_v, h_v, w_v].
             seeds: one per window; the noise of a window depends on its own seed alone.
-            steps: passes of the U-Net; None: `signal_decoder.inference_steps`.
-            guidance: phi; None: `signal_decoder.guidance_scale`.
+            steps: passes of the U-Net, 1 to 1000; None: `signal_decoder.inference_steps`.
+            guidance: phi, of both modalities or of each; None: `signal_decoder.audio_guidance_scale` and `.video_guidance_scale`.
             class_id: [b]; None: as the classification head predicts.
 
         Returns:
             float32 [b, c, h, w] and [b, F, c, h, w].
+
+        Raises:
+            DataError: a GPU has no room for one window.
         """
         assert len(seeds) == len(z_a) == len(z_v), (len(seeds), len(z_a), len(z_v))
         decoder = self.network.params.signal_decoder
         steps = decoder.inference_steps if steps is None else steps
-        guidance = decoder.guidance_scale if guidance is None else guidance
-        places = (self.shapes.num_frames + 1) * self.shapes.kl_side**2 * (1 if guidance == 1 else 2)
-        size = max(MAX_PLACES // places, 1)
-        parts = []
-        for first in range(0, len(z_a), size):
-            rows = slice(first, first + size)
-            given = None if class_id is None else class_id[rows].to(self.device)
-            with self._autocast():
-                parts.append(self.network.decode(z_a[rows].to(self.device), z_v[rows].to(self.device), steps=steps, guidance=guidance,
-                                                 class_id=given, seeds=seeds[rows]))
+        if guidance is None:
+            guidance = decoder.audio_guidance_scale, decoder.video_guidance_scale
+        elif isinstance(guidance, (int, float)):
+            guidance = guidance, guidance
+        parts: list[tuple[Tensor, Tensor]] = []
+        first = 0
+        while first < len(z_a):
+            rows = slice(first, first + self._windows_per_pass(len(z_a), guided=guidance != (1, 1)))
+            fits = True
+            try:
+                with self._autocast():
+                    parts.append(self.network.decode(
+                        z_a[rows].to(self.device), z_v[rows].to(self.device), steps=steps, guidance=guidance,
+                        class_id=None if class_id is None else class_id[rows].to(self.device), seeds=seeds[rows]))
+            except torch.OutOfMemoryError:  # whose traceback holds on to the tensors until this block is left
+                fits = False
+            if fits:
+                first = rows.stop
+            else:
+                self._halve(len(z_a[rows]))
         return torch.cat([audio.float() for audio, _ in parts]), torch.cat([video.float() for _, video in parts])
+
+    def _windows_per_pass(self, asked: int, *, guided: bool) -> int:
+        if self.device.type == "cpu":
+            places = (self.shapes.num_frames + 1) * self.shapes.kl_side**2 * (2 if guided else 1)
+            return max(CPU_PASS_PLACES // places, 1)
+        return asked if self.room is None else self.room
+
+    def _halve(self, tried: int) -> None:
+        """Take fewer windows from here on."""
+        if tried == 1:
+            raise DataError(f"{self.device} has no room to decode one window; end other programs there, or set compute.device to cpu")
+        self.room = tried // 2
+        torch.cuda.empty_cache()
+        say("autoencoder", f"{self.device} has no room to decode more than {self.room} windows at once")
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.reduced or torch.bfloat16, enabled=self.reduced is not None)

@@ -26,18 +26,21 @@ class NoiseSchedule(nn.Module):
         self.register_buffer("sigma", (1 - alphas_cumprod).sqrt().float(), persistent=False)
 
     def scheduler(self, steps: int | None = None) -> Any:
-        """A diffusers sampler of `params.sampler`, set to `steps` when given.
+        """A diffusers sampler of `params.sampler`, set to `steps` (1 to 1000) when given.
 
         Timesteps trail (the first is the last one of training), so that one step starts from what training calls pure noise.
+        diffusers' DDIM walks in strides of 1000 // steps and stops short of the signal where that leaves a rest; there
+        DPM-Solver++ of order 1 takes its place, the same step in other letters, which knows its next timestep.
         """
         settings: dict[str, Any] = {
             "num_train_timesteps": NUM_TIMESTEPS, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
             "prediction_type": self.params.prediction, "timestep_spacing": "trailing",
             "rescale_betas_zero_snr": self.params.zero_terminal_snr}
-        if self.params.sampler == "ddim":
+        if self.params.sampler == "ddim" and NUM_TIMESTEPS % (steps or 1) == 0:
             scheduler: Any = DDIMScheduler(clip_sample=False, set_alpha_to_one=True, **settings)
         else:
-            scheduler = DPMSolverMultistepScheduler(algorithm_type="dpmsolver++", final_sigmas_type="zero", **settings)
+            scheduler = DPMSolverMultistepScheduler(algorithm_type="dpmsolver++", final_sigmas_type="zero",
+                                                    solver_order=1 if self.params.sampler == "ddim" else 2, **settings)
         if steps is not None:
             scheduler.set_timesteps(steps)
         return scheduler

@@ -71,29 +71,30 @@ class SignalDecoder(nn.Module):
             return correction
         return self.schedule.guess(noisy, conditions.coarse, timesteps) + correction
 
-    def sample(self, noise: Tensor, conditions: Conditions, steps: int, guidance: float) -> Tensor:
+    def sample(self, noise: Tensor, conditions: Conditions, steps: int, guidance: Tensor | None) -> Tensor:
         """Denoise from pure noise.
 
         Args:
             noise: [n, c, h, w] standard normal; the only random thing.
             conditions: of n images.
             steps: passes of the U-Net.
-            guidance: phi; prediction = null + phi (conditional - null); 1: the conditional alone, at half of the cost.
+            guidance: phi of each image [n], prediction = null + phi (conditional - null), both in one batch of 2 n images; None:
+                the conditional alone, at half of the cost.
 
         Returns:
             KL-VAE latents [n, c, h, w].
         """
         scheduler = self.schedule.scheduler(steps)
         n, x = len(noise), noise
-        if guidance != 1:
+        if guidance is not None:
             conditions = Conditions.join([conditions, conditions.kept(noise.new_zeros(n))])
         for timestep in scheduler.timesteps:
             t = timestep.to(noise.device).expand(n)
-            if guidance == 1:
+            if guidance is None:
                 prediction = self(x, t, conditions)
             else:
                 conditional, null = self(torch.cat([x, x]), torch.cat([t, t]), conditions).chunk(2)
-                prediction = null + guidance * (conditional - null)
+                prediction = null + guidance[:, None, None, None] * (conditional - null)
             x = scheduler.step(prediction.float(), timestep, x).prev_sample
         return x
 

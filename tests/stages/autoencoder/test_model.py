@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from pipeline.contracts.outputs import stage_output
-from pipeline.errors import WeightsError
+from pipeline.errors import DataError, WeightsError
 from stages.autoencoder.model import WEIGHTS, Autoencoder, MultiModalAutoencoder, load, save
 
 CPU = torch.device("cpu")
@@ -44,9 +45,33 @@ def test_sub_batches_change_nothing(network: MultiModalAutoencoder, monkeypatch:
     autoencoder = exact(network)
     z_a, z_v = torch.randn(5, 4, 2, 2), torch.randn(5, 4, 2, 2)
     whole = autoencoder.decode(z_a, z_v, seeds=list(range(5)))
-    monkeypatch.setattr("stages.autoencoder.model.MAX_PLACES", 2 * 17 * 16)  # two windows a pass
+    monkeypatch.setattr("stages.autoencoder.model.CPU_PASS_PLACES", 2 * 17 * 16)  # two windows a pass
     parts = autoencoder.decode(z_a, z_v, seeds=list(range(5)))
     assert torch.allclose(whole[0], parts[0], atol=1e-4) and torch.allclose(whole[1], parts[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("room", [3, 1])
+def test_a_gpu_without_room_takes_fewer_windows_at_once(network: MultiModalAutoencoder, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """The memory of a GPU stands in as a network that refuses more than `room` windows; the results are those of one pass."""
+    autoencoder = exact(network)
+    z_a, z_v = torch.randn(7, 4, 2, 2), torch.randn(7, 4, 2, 2)
+    whole = autoencoder.decode(z_a, z_v, seeds=list(range(7)), guidance=(1.5, 3.0), steps=2)
+    decode, tried = network.decode, []
+
+    def crowded(z_a: torch.Tensor, *given: Any, **named: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        tried.append(len(z_a))
+        if len(z_a) > room:
+            raise torch.OutOfMemoryError
+        return decode(z_a, *given, **named)
+
+    monkeypatch.setattr(network, "decode", crowded)
+    monkeypatch.setattr(autoencoder, "_windows_per_pass", lambda asked, guided: autoencoder.room or asked)
+    parts = autoencoder.decode(z_a, z_v, seeds=list(range(7)), guidance=(1.5, 3.0), steps=2)
+    assert tried == ([7, 3, 3, 1] if room == 3 else [7, 3, 1, 1, 1, 1, 1, 1, 1])
+    assert torch.allclose(whole[0], parts[0], atol=1e-4) and torch.allclose(whole[1], parts[1], atol=1e-4)
+    room = 0
+    with pytest.raises(DataError, match="no room to decode one window"):
+        autoencoder.decode(z_a[:1], z_v[:1], seeds=[0])
 
 
 def test_the_class_is_predicted_when_not_given(network: MultiModalAutoencoder) -> None:

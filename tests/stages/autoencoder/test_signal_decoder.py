@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor
 
 from pipeline.errors import ParamsError, WeightsError
@@ -146,12 +147,55 @@ def test_sampling_with_a_perfect_prediction_gives_the_signal(params: Params, sam
     settings = paper_like(params, prediction=prediction, zero_terminal_snr=prediction != "epsilon", sampler=sampler)
     oracle = Oracle(settings, kl_channels=4, context_dim=16, audio_channels=4, video_channels=6, num_classes=3)
     empty = Conditions([], torch.zeros(3, 1), torch.zeros(3, 1, 16), torch.zeros(3, 0, 2, 2))
-    for guidance in (1.0, 2.5):
+    for guidance in (None, torch.full((3,), 2.5)):
         assert torch.allclose(oracle.sample(torch.randn(3, 4, 2, 2), empty, steps, guidance), truth, atol=2e-2)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7, 20, 50, 600, 999, 1000])
+def test_ddim_with_any_number_of_steps_is_its_formula_to_the_end(params: Params, steps: int) -> None:
+    """Against Song et al. 2021, Eq. 12 with sigma 0, written out, for a network that answers sin(x) + t / 1000."""
+    schedule = NoiseSchedule(paper_like(params, prediction="v_prediction", zero_terminal_snr=False))
+    scheduler = schedule.scheduler(steps)
+    timesteps = [int(t) for t in scheduler.timesteps]
+    assert len(timesteps) == steps and timesteps[0] == NUM_TIMESTEPS - 1
+    torch.manual_seed(0)
+    x = walked = torch.randn(2, 4, 2, 2)
+    for t, following in zip(timesteps, [*timesteps[1:], None], strict=True):
+        walked = scheduler.step(walked.sin() + t / 1000, t, walked).prev_sample
+        alpha, sigma = (float(values[t]) for values in (schedule.alpha, schedule.sigma))
+        velocity = x.sin() + t / 1000
+        signal, noise = alpha * x - sigma * velocity, sigma * x + alpha * velocity
+        x = signal if following is None else float(schedule.alpha[following]) * signal + float(schedule.sigma[following]) * noise
+    assert torch.allclose(walked, x, atol=1e-4)
+
+
+def test_dpm_solver_is_diffusers_of_order_two(params: Params) -> None:
+    schedule = NoiseSchedule(paper_like(params, sampler="dpm_solver"))
+    reference = DPMSolverMultistepScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="trailing", final_sigmas_type="zero")
+    reference.set_timesteps(13)
+    ours, theirs = schedule.scheduler(13), reference
+    x = y = torch.randn(2, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    for t in theirs.timesteps:
+        x, y = ours.step(x.sin(), t, x).prev_sample, theirs.step(y.sin(), t, y).prev_sample
+    assert torch.equal(ours.timesteps, theirs.timesteps) and torch.equal(x, y)
+
+
+def test_each_image_is_guided_by_its_own_scale(params: Params) -> None:
+    decoder = build(paper_like(params))
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    conditions, noise = conditions_of(decoder), torch.randn(B + B * K, 4, SIDE, SIDE)
+    phi = torch.tensor([1.0] * B + [3.0] * B * K)
+    mixed = decoder.sample(noise, conditions, 3, phi)
+    assert torch.allclose(mixed[:B], decoder.sample(noise, conditions, 3, None)[:B], atol=1e-4)
+    assert torch.allclose(mixed[B:], decoder.sample(noise, conditions, 3, torch.full_like(phi, 3.0))[B:], atol=1e-4)
+    assert not torch.allclose(mixed[B:], decoder.sample(noise, conditions, 3, None)[B:], atol=1e-3)
 
 
 def test_an_untrained_decoder_answers_with_the_coarse_decode(params: Params) -> None:
     decoder = build(replace(params.autoencoder.signal_decoder, prediction="v_prediction", zero_terminal_snr=True, coarse_channels=16))
     conditions = conditions_of(decoder, coarse_channels=4)
-    found = decoder.sample(torch.randn(B + B * K, 4, SIDE, SIDE), conditions, steps=1, guidance=1.0)
+    found = decoder.sample(torch.randn(B + B * K, 4, SIDE, SIDE), conditions, steps=1, guidance=None)
     assert torch.allclose(found, conditions.coarse, atol=1e-3)
