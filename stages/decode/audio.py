@@ -78,12 +78,21 @@ def _pieces(path: Path, at_sec: float, duration_sec: float) -> tuple[int, list[f
 
 
 def _decoded(path: Path, seek_sec: float | None) -> Iterator[tuple[float, av.AudioFrame]]:
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         _, audio = main_streams(container)
         audio.codec_context.thread_count = 1
-        if seek_sec is not None and seek_sec > 0:
-            assert audio.time_base is not None
+        after_seek = seek_sec is not None and seek_sec > 0
+        if after_seek:
+            assert seek_sec is not None and audio.time_base is not None
             container.seek(int(seek_sec / float(audio.time_base)), stream=audio)
-        for frame in container.decode(audio):
-            if frame.pts is not None and frame.time_base is not None:
-                yield float(frame.pts * frame.time_base), frame
+        for packet in container.demux(audio):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                if not after_seek:
+                    raise
+                continue  # a seek may land in the middle of a piece (MPEG program streams)
+            after_seek = after_seek and not frames
+            for frame in frames:
+                if frame.pts is not None and frame.time_base is not None:
+                    yield float(frame.pts * frame.time_base), frame

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from stages.inventory.streams import main_streams, rotation_of, tick_sec
@@ -26,8 +27,10 @@ from stages.inventory.streams import main_streams, rotation_of, tick_sec
 TOLERANCE_SEC = 0.00047
 """A frame due this much later counts as shown: half a tick of a time base of milliseconds, the coarsest usual one, and no whole number
 of ticks of the NTSC ones, where a frame exactly on the edge would be left to float rounding."""
-SEEK_MARGIN_SEC = 1.0
-"""A seek aims this much earlier, so that frames without their references are over before the clip begins."""
+SEEK_BACK_SEC = (1.0, 5.0, 25.0)
+"""A seek aims this much earlier, the next one where that lands too late (MPEG streams land on the key frame AFTER the time asked for)."""
+REFRESH_SEC = 10.0
+"""By then a stream without key frames, whose pictures are renewed stripe by stripe (intra refresh), is whole again."""
 LOOK_AHEAD_PACKETS = 32
 """Twice as many as H.264 may put between a frame's place in the file and its place on the screen."""
 
@@ -96,16 +99,23 @@ class PyavReader(AbstractContextManager["PyavReader"]):
 
     def _from(self, start_sec: float) -> Iterator[av.VideoFrame]:
         """Frames from `start_sec` or somewhat earlier on."""
-        if start_sec > SEEK_MARGIN_SEC:
-            self._container.seek(int((self.zero_sec + start_sec - SEEK_MARGIN_SEC) / self._tick_sec), stream=self._video)
-            self._frames = self._decoded()
-            first = next(self._frames, None)
-            if first is not None and self._time_sec(first) - self.zero_sec <= start_sec + TOLERANCE_SEC:
-                return chain([first], self._frames)
-            # Some containers seek to a later key frame than asked for; then there is only the way from the beginning.
+        for back_sec in SEEK_BACK_SEC:
+            if start_sec > back_sec:
+                self._container.seek(int((self.zero_sec + start_sec - back_sec) / self._tick_sec), stream=self._video)
+                self._frames = self._decoded()
+                first = next(self._frames, None)
+                if first is not None and self._is_entry(first, start_sec):
+                    return chain([first], self._frames)
+        if start_sec > SEEK_BACK_SEC[0]:
             self._container.close()
             self._open()
         return chain([self._first], self._frames)
+
+    def _is_entry(self, first: av.VideoFrame, start_sec: float) -> bool:
+        """Whether decoding can begin with this frame to be right at `start_sec`."""
+        ahead_sec = start_sec + TOLERANCE_SEC - (self._time_sec(first) - self.zero_sec)
+        is_predicted = first.pict_type in (PictureType.P, PictureType.B)
+        return ahead_sec >= (REFRESH_SEC if is_predicted else 0)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         for packet, is_needed in self._packets():
@@ -168,6 +178,8 @@ class DecordReader(AbstractContextManager["DecordReader"]):
         self._reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
         times_sec = self._reader.get_frame_timestamp(np.arange(len(self._reader)))[:, 0].astype(np.float64)
         self._times_sec = times_sec - times_sec[0]
+        self._key_frames: list[int] = sorted(self._reader.get_key_indices())
+        self._next = 0
         with PyavReader(path) as whole:  # decord's own times begin at 0 whatever the file says
             self.zero_sec = whole.zero_sec
 
@@ -177,14 +189,32 @@ class DecordReader(AbstractContextManager["DecordReader"]):
     def pictures(self, start_sec: float, fps: int, num_frames: int) -> Iterator[np.ndarray]:
         """See the head of this file; once for each reader."""
         assert start_sec == 0, start_sec
-        next_index, picture = 0, np.empty(0)
+        picture = np.empty(0)
         for index in frames_at(self._times_sec, np.arange(num_frames) / fps):
-            if index >= next_index:
-                if index > next_index:
-                    self._reader.skip_frames(int(index - next_index))  # several times faster than get_batch with gaps, which seeks
+            if index >= self._next:
+                self._advance(int(index))
                 picture = self._reader.next().asnumpy()
-                next_index = index + 1
+                self._next += 1
             yield picture
+
+    def _advance(self, index: int) -> None:
+        """To frame `index` without a seek.
+
+        `get_batch` with gaps seeks for each of them, and `skip_frames` where it passes a key frame: there both return the wrong frame
+        without an error if the pictures before the key frame are shown after it (open GOP). So key frames are stepped over singly.
+        """
+        while self._next < index:
+            place = bisect_right(self._key_frames, self._next)
+            key_frame = self._key_frames[place] if place < len(self._key_frames) else index + 1
+            if key_frame > index:
+                self._reader.skip_frames(index - self._next)
+                self._next = index
+            elif key_frame - self._next > 1:
+                self._reader.skip_frames(key_frame - 1 - self._next)
+                self._next = key_frame - 1
+            else:
+                self._reader.next()
+                self._next = key_frame
 
 
 READERS: dict[str, type[DecordReader] | type[PyavReader]] = {"decord": DecordReader, "pyav": PyavReader}
