@@ -7,10 +7,6 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.contracts.clips import read_clips
-from pipeline.params import ClipParams, load_params
-from pipeline.workers import Workers
-from stages import inventory
 from stages.decode.video import READERS, TOLERANCE_SEC, DecordReader, PyavReader, frames_at
 
 MakeClip = Callable[..., Path]
