@@ -135,16 +135,31 @@ class InventoryParams:
     """More rejected files than this share stop the run, 0 to 1."""
     labels: str | None
     """Table in data.raw, .csv or .parquet, with the columns path, class, split, caption; null: each file's folder is its class."""
+    source_pattern: str | None
+    """Regular expression that finds in a file's path what it was cut from, as the group `source`: such files share their split. null: none.
+    (Where it lies in several places: groups `source_a`, `source_b`, ...)"""
+    near_duplicates: bool
+    """Copies of a recording (encoded anew, resized, cut) share their split; found by picture and sound."""
 
     def __post_init__(self) -> None:
         require(0 < self.test_share <= 0.5, "inventory.test_share", self.test_share, "more than 0, at most 0.5")
         require(0 <= self.max_rejected_share <= 1, "inventory.max_rejected_share", self.max_rejected_share, "0 to 1")
+        if self.source_pattern is not None:
+            require(_names_a_source(self.source_pattern), "inventory.source_pattern", self.source_pattern,
+                    "a regular expression with a group (?P<source>...), or null")
         if self.labels is not None:
             path = PurePosixPath(self.labels)
             require(path.suffix.lower() in (".csv", ".parquet"), "inventory.labels", repr(self.labels), "a file .csv or .parquet, or null")
             # Inside of data.raw it is tracked with the videos, so that an edit of it runs the inventory again.
             inside = not path.is_absolute() and ".." not in path.parts
             require(inside, "inventory.labels", self.labels, "a path relative to data.raw, of a file that lies in it")
+
+
+def _names_a_source(pattern: str) -> bool:
+    try:
+        return any(name.startswith("source") for name in re.compile(pattern).groupindex)
+    except re.error:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ class Source:
 
     candidate: Candidate
     sha256: str
+    bytes: int
     measured: Measured
     clips: list[tuple[float, float]]
     """(start, duration) in seconds."""
@@ -51,7 +52,7 @@ def accept(
         except RejectedFile as rejection:
             rejected.append({"source_path": candidate.path, "reason": rejection.reason, "detail": rejection.detail})
         else:
-            first[outcome.sha256] = Source(candidate, outcome.sha256, outcome.measured, clips)
+            first[outcome.sha256] = Source(candidate, outcome.sha256, outcome.bytes, outcome.measured, clips)
     return list(first.values()), rejected
 
 

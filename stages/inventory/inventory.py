@@ -1,24 +1,28 @@
 """The run of the inventory: list, measure what is new, cut into clips, split, write."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import scipy
 
 from pipeline.contracts.clips import write_clips
-from pipeline.contracts.outputs import stage_output
+from pipeline.contracts.outputs import Work, stage_output
 from pipeline.contracts.recipe import recipe
-from pipeline.contracts.sources import write_sources
+from pipeline.contracts.sources import PAIRS, PAIRS_SCHEMA, SOURCES, SOURCES_SCHEMA, write_sources
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, InventoryParams
 from pipeline.progress import say
 from pipeline.workers import Workers
 from stages.inventory.accepted import Source, accept
+from stages.inventory.groups import group_keys, without_conflicts
 from stages.inventory.known import Known
 from stages.inventory.labels import read_labels
 from stages.inventory.listing import Candidate, list_files, require_folder
-from stages.inventory.measured import Outcome
+from stages.inventory.measured import Outcome, outcome_from
+from stages.inventory.pairs import judged_by, judged_pairs
 from stages.inventory.quality import write_quality
 from stages.inventory.reasons import counted
+from stages.inventory.same_recording import Verdict, verdict_from
 from stages.inventory.split import SplitSource, split_sources
 from stages.inventory.stretches import num_windows
 from stages.inventory.survey import survey
@@ -44,27 +48,36 @@ def run(
     known_by = {"seed": seed, "clip": clip, "inventory": inventory}
     measured_by = recipe("stages.inventory.measure", {"scipy": scipy.__version__})
     with stage_output(out, params=known_by, inputs={"raw": source}, code=Path(__file__).parent, takes_over=True) as work:
-        with Known(work, measured_by) as known:
-            found = survey(source, listing.candidates, known, workers)
+        with Known(work, SOURCES, SOURCES_SCHEMA, measured_by, parse=outcome_from, row=Outcome.row, key=Outcome.key) as outcomes:
+            found = survey(source, listing.candidates, outcomes, workers)
         sources, rejected = accept(found.files, clip, inventory.allow_silent)
-        rejected += listing.rejected
-        rejected += [{"source_path": file.path, "reason": file.reason, "detail": file.detail} for file in found.passing]
-        rejected.sort(key=lambda row: str(row["source_path"]))
+        rejected += [*listing.rejected, *(file.row() for file in found.passing)]
         _require_enough(sources, rejected, inventory.max_rejected_share, source)
-        split = split_sources([_split_source(item, clip) for item in sources], inventory.test_share, seed)
+        verdicts = _judged(work, source, sources, workers) if inventory.near_duplicates else []
+        groups = group_keys(sources, [verdict.key() for verdict in verdicts if verdict.same], inventory.source_pattern)
+        sources, conflicts = without_conflicts(sources, groups)
+        rejected = sorted([*rejected, *conflicts], key=lambda row: str(row["source_path"]))
+        _require_enough(sources, rejected, inventory.max_rejected_share, source)
+        split = split_sources([_split_source(item, groups, clip) for item in sources], inventory.test_share, seed)
         rows = clip_rows(sources, split)
         write_clips(work.folder, rows, rejected)
-        write_sources(work.folder, source_rows(found.files, split, measured_by))
+        write_sources(work.folder, source_rows(found.files, groups, split, measured_by),
+                      ({**asdict(verdict), "made_by": judged_by()} for verdict in verdicts))
         write_quality(work.folder / "quality.json", sources, rows, rejected, listing.ignored)
         in_split = [row["split"] for row in rows]
         work.counts.update(
-            sources=len(sources), classes=len({item.class_name for item in sources}), clips=len(rows),
-            train_clips=in_split.count("train"), test_clips=in_split.count("test"), rejected=len(rejected),
+            sources=len(sources), groups=len({groups[item.sha256] for item in sources}), classes=len({item.class_name for item in sources}),
+            clips=len(rows), train_clips=in_split.count("train"), test_clips=in_split.count("test"), rejected=len(rejected),
         )
         counts = dict(work.counts)
     reasons = ", ".join(f"{code} {count}" for code, count in counted(rejected).items())
     return {**counts, "rejected": f"{len(rejected)} ({reasons})" if rejected else 0, "ignored": sum(listing.ignored.values()),
             "decoded": found.num_decoded, "out": out}
+
+
+def _judged(work: Work, source: Path, sources: list[Source], workers: Workers) -> list[Verdict]:
+    with Known(work, PAIRS, PAIRS_SCHEMA, judged_by(), parse=verdict_from, row=asdict, key=Verdict.key) as known:
+        return judged_pairs(source, sources, known, workers)
 
 
 def clip_rows(sources: list[Source], split: dict[str, str]) -> list[dict[str, object]]:
@@ -86,13 +99,15 @@ def clip_rows(sources: list[Source], split: dict[str, str]) -> list[dict[str, ob
     return rows
 
 
-def source_rows(files: list[tuple[Candidate, Outcome]], split: dict[str, str], measured_by: str) -> list[dict[str, object]]:
+def source_rows(
+    files: list[tuple[Candidate, Outcome]], groups: dict[str, str], split: dict[str, str], measured_by: str,
+) -> list[dict[str, object]]:
     """The rows of `sources.parquet`: every content that could be looked at, used or not."""
     first: dict[str, dict[str, object]] = {}
     for candidate, outcome in files:
         sha = outcome.sha256
-        first.setdefault(sha, {**outcome.row(), "source_path": candidate.path, "group": sha if sha in split else "",
-                               "split": split.get(sha, ""), "measured_by": measured_by})
+        used = {"group": groups[sha], "split": split[sha]} if sha in split else {"group": "", "split": ""}
+        first.setdefault(sha, {**outcome.row(), **used, "source_path": candidate.path, "made_by": measured_by})
     return list(first.values())
 
 
@@ -107,5 +122,6 @@ def _require_enough(sources: list[Source], rejected: list[dict[str, object]], ma
                         f"{table}; mend or remove them, or raise inventory.max_rejected_share")
 
 
-def _split_source(item: Source, clip: ClipParams) -> SplitSource:
-    return SplitSource(item.sha256, item.class_name, num_windows(item.clips, clip), item.sha256, item.candidate.split)
+def _split_source(item: Source, groups: dict[str, str], clip: ClipParams) -> SplitSource:
+    return SplitSource(item.sha256, item.class_name, num_windows(item.clips, clip), groups[item.sha256], item.candidate.split)
+

@@ -44,6 +44,10 @@ class Passing:
     reason: str
     detail: str
 
+    def row(self) -> dict[str, object]:
+        """As in rejected.parquet."""
+        return {"source_path": self.path, "reason": self.reason, "detail": self.detail}
+
 
 def hash_one(file: Named) -> Hashed | Passing:
     """The hash of one file."""
@@ -91,5 +95,5 @@ def _measured(file: Hashed, alive: Callable[..., None]) -> Outcome:
         alive(file.patience_sec + file.size / 10e6)
         reader, because = choose_reader(path, measured, frame_times_sec)
     except RejectedFile as rejection:
-        return Outcome(file.sha256, None, rejection.reason, rejection.detail)
-    return Outcome(file.sha256, replace(measured, reader=reader, reader_because=because))
+        return Outcome(file.sha256, file.size, None, rejection.reason, rejection.detail)
+    return Outcome(file.sha256, file.size, replace(measured, reader=reader, reader_because=because))

@@ -7,6 +7,9 @@ from typing import Any
 SILENCE_PEAK = 1 / 32768
 """Below the smallest step of 16-bit sound."""
 
+FROZEN_CHANGE = 8.0
+"""Of 255. One still picture, encoded: 1 to 4, at any quality. The stillest of 62 real clips: 55."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
@@ -32,6 +35,12 @@ class Measured:
     audio_layout: str
     audio_peak: float
     audio_rms: float
+    loudness_lufs: float | None
+    full_scale_share: float
+    black_share: float
+    picture_change: float
+    picture_hashes: bytes
+    sound_words: bytes
     reader: str = ""
     reader_because: str = ""
 
@@ -39,6 +48,11 @@ class Measured:
     def fps(self) -> float:
         """Mean frame rate."""
         return self.frames / self.video_end_sec
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the picture never changes."""
+        return self.picture_change < FROZEN_CHANGE
 
     @property
     def silent(self) -> bool:
@@ -54,17 +68,22 @@ class Outcome:
     """What became of one content: measured, or a reason code."""
 
     sha256: str
+    bytes: int
     measured: Measured | None
     reason: str = ""
     detail: str = ""
 
+    def key(self) -> str:
+        """By which it is known."""
+        return self.sha256
+
     def row(self) -> dict[str, Any]:
         """As columns of sources.parquet; those of `Measured` are None where there is a reason."""
         own = {name: getattr(self.measured, name) if self.measured else None for name in FIELDS}
-        return {"sha256": self.sha256, "reason": self.reason, "detail": self.detail, **own}
+        return {"sha256": self.sha256, "bytes": self.bytes, "reason": self.reason, "detail": self.detail, **own}
 
 
 def outcome_from(row: Mapping[str, Any]) -> Outcome:
     """The opposite of `Outcome.row`; KeyError or TypeError where a column is missing."""
     measured = None if row["reason"] else Measured(**{name: row[name] for name in FIELDS})
-    return Outcome(row["sha256"], measured, row["reason"], row["detail"])
+    return Outcome(row["sha256"], row["bytes"], measured, row["reason"], row["detail"])

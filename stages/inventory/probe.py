@@ -14,7 +14,9 @@ from av.container import InputContainer
 
 from stages.inventory.audio_timeline import lay_pieces
 from stages.inventory.measured import Measured
+from stages.inventory.picture_look import PictureLook
 from stages.inventory.reasons import RejectedFile
+from stages.inventory.sound_look import SoundLook
 from stages.inventory.streams import float_samples, is_cover, main_streams, rotation_of, tick_sec
 
 ONE_FILE_ONLY = {
@@ -25,6 +27,8 @@ ONE_FILE_ONLY = {
 """A playlist, whatever its name ends with, would make FFmpeg open the files and addresses that it lists."""
 TIME_TOLERANCE_SEC = 0.0015
 """A time base of milliseconds rounds both ends of a frame."""
+MAX_GAP_SEC = 3600.0
+"""Between two frames; more is a clock that jumped."""
 TRUNCATION_SEC = 0.5
 """What may be missing at the end of a file without an index before it counts as cut off."""
 
@@ -42,9 +46,8 @@ class _Found:
     audio_sizes: list[int] = field(default_factory=list)
     formats: set[tuple[int, int]] = field(default_factory=set)
     audio_layout: str = ""
-    peak: float = 0.0
-    square_sum: float = 0.0
-    samples: int = 0
+    picture: PictureLook = field(default_factory=PictureLook)
+    sound: SoundLook | None = None
     errors: dict[str, str] = field(default_factory=dict)
 
 
@@ -94,8 +97,11 @@ def _probe_container(container: InputContainer, file_bytes: int, alive: Callable
     audio_rate = next(iter(found.formats))[0] if found.formats else 1
     places = lay_pieces(np.array(found.audio_times), np.array(found.audio_sizes, np.int64), audio_rate)
     _require_promised_length(container, video, found, frame_times, places, audio_rate)
-    _require_both(found, frame_times)
+    sound = _require_both(found, frame_times)
     first = frame_times[0]
+    video_end_sec = float(frame_times[-1] - first + _last_frame_ticks(found) * seconds_per_tick)
+    found.picture.finish(video_end_sec)
+    sound.finish()
     width, height = max(found.sizes, key=lambda size: size[0] * size[1])
     width = round(width * float(video.sample_aspect_ratio or 1))
     if found.rotation_deg % 180:
@@ -104,14 +110,16 @@ def _probe_container(container: InputContainer, file_bytes: int, alive: Callable
     measured = Measured(
         container=container.format.name, video_codec=video.codec_context.name, audio_codec=audio.codec_context.name,
         frames=len(frame_times), hidden_frames=found.hidden_frames,
-        video_end_sec=float(frame_times[-1] - first + _last_frame_ticks(found) * seconds_per_tick),
+        video_end_sec=video_end_sec,
         audio_start_sec=float(places[0] / audio_rate - first),
         audio_end_sec=float((places[-1] + found.audio_sizes[-1]) / audio_rate - first),
         width_px=width, height_px=height, rotation_deg=found.rotation_deg, size_changes=len(found.sizes) > 1,
         variable_rate=_variable_rate(frame_times),
         video_streams=sum(not is_cover(stream) for stream in streams.video), audio_streams=len(streams.audio),
         audio_rate_hz=audio_rate, audio_channels=next(iter(found.formats))[1], audio_layout=found.audio_layout,
-        audio_peak=found.peak, audio_rms=float(np.sqrt(found.square_sum / max(found.samples, 1))),
+        audio_peak=sound.peak, audio_rms=sound.rms, loudness_lufs=sound.loudness_lufs, full_scale_share=sound.full_scale_share,
+        black_share=found.picture.black_share, picture_change=found.picture.change,
+        picture_hashes=found.picture.hashes, sound_words=sound.words(),
     )
     return measured, frame_times - first
 
@@ -141,7 +149,7 @@ def _read_through(container: InputContainer, video: av.VideoStream, audio: av.Au
                 continue
             try:
                 for frame in packet.decode():
-                    _add_frame(found, frame, packet.is_corrupt)
+                    _add_frame(found, frame, packet.is_corrupt, tick_sec(video))
             except av.error.FFmpegError as error:
                 found.errors[kind] = f"{error.strerror} at {_progress(found, kind, video)}"
     except av.error.FFmpegError as error:
@@ -164,29 +172,31 @@ def _packets(container: InputContainer, video: av.VideoStream, audio: av.AudioSt
         yield packet
 
 
-def _add_frame(found: _Found, frame: object, damaged: bool) -> None:
+def _add_frame(found: _Found, frame: object, damaged: bool, seconds_per_tick: float) -> None:
     if isinstance(frame, av.VideoFrame):
         if frame.pts is None or (found.frame_pts and frame.pts < found.frame_pts[-1]):
             raise RejectedFile("bad_timestamps", f"frame {len(found.frame_pts)} has time {frame.pts} after {found.frame_pts[-1:]}")
+        if found.frame_pts and (gap_sec := (frame.pts - found.frame_pts[-1]) * seconds_per_tick) > MAX_GAP_SEC:
+            raise RejectedFile("bad_timestamps", f"frame {len(found.frame_pts)} comes {gap_sec:.0f} s after the one before")
         if frame.is_corrupt or damaged:
             found.errors.setdefault("video", f"damaged frame {len(found.frame_pts)}")
         found.frame_pts.append(frame.pts)
+        found.picture.add(frame, (frame.pts - found.frame_pts[0]) * seconds_per_tick)
         found.last_frame_ticks = frame.duration or 0
         found.sizes.add((frame.width, frame.height))
         found.rotation_deg = rotation_of(frame)
     elif isinstance(frame, av.AudioFrame):
         if frame.pts is None or frame.time_base is None:
             raise RejectedFile("bad_timestamps", f"sound without a time after {len(found.audio_times)} pieces")
-        samples = float_samples(frame)
         found.audio_times.append(float(frame.pts * frame.time_base))
         found.audio_sizes.append(frame.samples)
         found.audio_layout = frame.layout.name
         found.formats.add((frame.sample_rate, len(frame.layout.channels)))
         if len(found.formats) > 1:
             raise RejectedFile("audio_format_changes", " then ".join(f"{rate} Hz x {channels}" for rate, channels in sorted(found.formats)))
-        found.peak = max(found.peak, float(np.abs(samples).max(initial=0.0)))
-        found.square_sum += float(np.square(samples, dtype=np.float64).mean(axis=0).sum())
-        found.samples += frame.samples
+        if found.sound is None:
+            found.sound = SoundLook(frame.sample_rate, tuple(channel.name for channel in frame.layout.channels))
+        found.sound.add(frame, float_samples(frame))
 
 
 def _progress(found: _Found, kind: str, video: av.VideoStream) -> str:
@@ -210,11 +220,12 @@ def _require_promised_length(
         raise RejectedFile("truncated", f"{reached:.2f} s could be decoded, the header promises {promised:.2f} s")
 
 
-def _require_both(found: _Found, frame_times: np.ndarray) -> None:
+def _require_both(found: _Found, frame_times: np.ndarray) -> SoundLook:
     if len(frame_times) == 0:
         raise RejectedFile("video_too_short", "no frame could be decoded")
-    if not found.audio_sizes:
+    if found.sound is None:
         raise RejectedFile("audio_too_short", "no sound could be decoded")
+    return found.sound
 
 
 def _last_frame_ticks(found: _Found) -> int:

@@ -11,6 +11,7 @@ REASONS = {
     "missing_file": "inventory.labels names it, and it is not there",
     "path_leads_outside": "inventory.labels names a path outside of data.raw (absolute, or with ..), which is not opened",
     "duplicate": "the same bytes as a file that comes earlier in the listing; says so when class or split differ",
+    "split_conflict": "inventory.labels says train, and test of a source that shows the same (groups.py); the held-out one is kept",
     "not_media": "cannot be opened: no media file, or truncated so that its index is lost",
     "no_video_track": "no picture (a cover image does not count)",
     "no_audio_track": "no sound",

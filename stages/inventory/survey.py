@@ -25,7 +25,7 @@ class Surveyed:
 
 
 def survey(
-    source: Path, candidates: list[Candidate], known: Known, workers: Workers,
+    source: Path, candidates: list[Candidate], known: Known[Outcome], workers: Workers,
 ) -> Surveyed:
     """What is in each file.
 
@@ -82,7 +82,7 @@ def survey(
     return Surveyed(found, passing, len(tried))
 
 
-def _untried_copies(files: list[Hashed], passing: list[Passing], known: Known) -> list[Hashed]:
+def _untried_copies(files: list[Hashed], passing: list[Passing], known: Known[Outcome]) -> list[Hashed]:
     unusable = {file.path for file in passing}
     first: dict[str, Hashed] = {}
     for file in files:

@@ -103,6 +103,8 @@ def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, An
     ({"autoencoder__signal_decoder__inference_steps": 1001}, "autoencoder.signal_decoder.inference_steps is 1001, expected 1 to 1000"),
     ({"autoencoder__signal_decoder__audio_guidance_scale": 2.0, "autoencoder__condition_dropout": 0.0},
      "autoencoder.condition_dropout is 0.0, expected more than 0, as the signal decoder is guided"),
+    ({"inventory__source_pattern": "(?P<source>["}, "inventory.source_pattern is (?P<source>[, expected a regular expression with a group"),
+    ({"inventory__source_pattern": "([a-z]+)_"}, "inventory.source_pattern is ([a-z]+)_, expected a regular expression with a group (?P<"),
     ({"inventory__labels": "labels.txt"}, "inventory.labels is 'labels.txt', expected a file .csv or .parquet, or null"),
     ({"inventory__labels": "../labels.csv"}, "inventory.labels is ../labels.csv, expected a path relative to data.raw, of a file that"),
     ({"inventory__labels": "/data/labels.csv"}, "inventory.labels is /data/labels.csv, expected a path relative to data.raw"),

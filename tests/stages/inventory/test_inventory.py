@@ -3,13 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.contracts.clips import read_clips, read_rejected
 from pipeline.errors import DataError
-from pipeline.params import ClipParams, InventoryParams
+from pipeline.params import ClipParams, load_params
 from pipeline.workers import Workers
 from stages.inventory import run
 from stages.inventory.measure import Hashed, Named, hash_one, measure
@@ -18,7 +19,8 @@ from stages.inventory.reasons import REASONS, RejectedFile
 from stages.inventory.stretches import clips_of, cut
 
 CLIP = ClipParams(frame_size_px=32, fps=10, num_frames=16, window_stride=2, fit="pad", max_sec=10.0)
-INVENTORY = InventoryParams(test_share=0.2, allow_silent=False, max_rejected_share=0.5, labels=None)
+TINY = Path(__file__).resolve().parents[2] / "presets" / "tiny.yaml"
+INVENTORY = replace(load_params(TINY).inventory, test_share=0.2)
 MakeClip = Callable[..., Path]
 
 # What ../shared/bad_clips/README.csv expects of each file: a reason code, or the (width, height, frames) that are shown.
@@ -59,8 +61,7 @@ def write(path: Path) -> None:
 
 
 def inventory_of(raw: Path, out: Path, *, num_workers: int = 1, **changes: object) -> dict[str, object]:
-    values = {name: getattr(INVENTORY, name) for name in InventoryParams.__slots__} | changes  # type: ignore[attr-defined]
-    return run(seed=7, clip=CLIP, inventory=InventoryParams(**values), workers=Workers(num_workers), source=raw, out=out)
+    return run(seed=7, clip=CLIP, inventory=replace(INVENTORY, **changes), workers=Workers(num_workers), source=raw, out=out)
 
 
 def measured(folder: Path, name: str) -> Measured:
@@ -118,7 +119,7 @@ def test_same_bytes_whatever_the_number_of_workers(raw: Path, tmp_path: Path) ->
     for num_workers in (1, 2):
         inventory_of(raw, tmp_path / str(num_workers) / "inventory", num_workers=num_workers)
     names = sorted(path.name for path in (tmp_path / "1" / "inventory").iterdir())
-    assert names == ["_SUCCESS.json", "clips.parquet", "quality.json", "rejected.parquet", "sources.parquet"]
+    assert names == ["_SUCCESS.json", "clips.parquet", "pairs.parquet", "quality.json", "rejected.parquet", "sources.parquet"]
     for name in names:
         assert (tmp_path / "1" / "inventory" / name).read_bytes() == (tmp_path / "2" / "inventory" / name).read_bytes()
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,14 +16,14 @@ import pytest
 
 from pipeline.contracts.clips import read_rejected
 from pipeline.contracts.outputs import Work
-from pipeline.contracts.sources import read_sources
+from pipeline.contracts.sources import SOURCES, SOURCES_SCHEMA, read_sources
 from pipeline.params import ClipParams, load_params
 from pipeline.workers import Workers
 from stages.inventory import run
-from stages.inventory.known import JOURNAL, Known
+from stages.inventory.known import Known
 from stages.inventory.listing import Candidate
 from stages.inventory.measure import Hashed, Named, Passing, crashed, hash_one, measure
-from stages.inventory.measured import Outcome
+from stages.inventory.measured import Outcome, outcome_from
 from stages.inventory.reasons import REASONS
 from stages.inventory.survey import survey
 from stages.inventory.watchdog import was_killed
@@ -81,8 +81,8 @@ def test_what_other_code_measured_is_not_taken_over(raw: Path, tmp_path: Path) -
     before = written(out)
     table = pq.read_table(out / "sources.parquet")
     kept = pc.equal(table["sha256"], table["sha256"][0])
-    measured_by = pc.if_else(kept, table["measured_by"], pa.scalar("other code"))
-    pq.write_table(table.set_column(table.schema.get_field_index("measured_by"), "measured_by", measured_by), out / "sources.parquet")
+    made_by = pc.if_else(kept, table["made_by"], pa.scalar("other code"))
+    pq.write_table(table.set_column(table.schema.get_field_index("made_by"), "made_by", made_by), out / "sources.parquet")
     assert inventory_of(raw, out) == 5
     assert written(out) == before
 
@@ -101,12 +101,12 @@ def test_killed_at_any_moment_what_was_measured_is_kept(raw: Path, tmp_path: Pat
     (tmp_path / "killed.py").write_text(script)
     killed = subprocess.Popen([sys.executable, str(tmp_path / "killed.py")], env={**os.environ, "PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + 60
-    while not any(path.read_bytes().count(b"\n") >= 3 for path in tmp_path.glob(f".wip/inventory/*/scratch/{JOURNAL}")):
+    while not any(path.read_bytes().count(b"\n") >= 3 for path in tmp_path.glob(f".wip/inventory/*/scratch/{SOURCES}.jsonl")):
         assert killed.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    journal = next(tmp_path.glob(f".wip/inventory/*/scratch/{JOURNAL}"))
+    journal = next(tmp_path.glob(f".wip/inventory/*/scratch/{SOURCES}.jsonl"))
     kept = journal.read_bytes().count(b"\n")
     with journal.open("a") as file:
         file.write('{"sha256": "torn')
@@ -140,18 +140,18 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(raw: Path) -> None:
 
 
 def test_the_next_copy_is_tried_where_the_first_changed_while_it_was_read(raw: Path, tmp_path: Path) -> None:
-    class Meanwhile(Known):
+    class Meanwhile(Known[Outcome]):
         """Another program writes to the first copy between its hashing and its measuring."""
 
-        def get(self, sha256: str) -> Outcome | None:
-            if sha256 == first.sha256 and (raw / "a/0.mp4").stat().st_mtime_ns == first.mtime_ns:
+        def get(self, key: Hashable) -> Outcome | None:
+            if key == first.sha256 and (raw / "a/0.mp4").stat().st_mtime_ns == first.mtime_ns:
                 os.utime(raw / "a/0.mp4", ns=(0, 0))
-            return super().get(sha256)
+            return super().get(key)
 
     shutil.copy(raw / "a/0.mp4", raw / "a/copy.mp4")
     first = hashed(raw, "a/0.mp4")
     work = Work(folder=tmp_path, scratch=tmp_path, counts={})
-    with Meanwhile(work, "this code") as known:
+    with Meanwhile(work, SOURCES, SOURCES_SCHEMA, "this code", parse=outcome_from, row=Outcome.row, key=Outcome.key) as known:
         found = survey(raw, [Candidate("a/0.mp4", "a"), Candidate("a/copy.mp4", "a")], known, Workers(1))
     assert [(candidate.path, outcome.sha256) for candidate, outcome in found.files] == [("a/copy.mp4", first.sha256)]
     assert [(file.path, file.reason) for file in found.passing] == [("a/0.mp4", "changed_while_read")]
