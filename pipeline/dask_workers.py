@@ -17,7 +17,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pipeline.contracts.outputs import source_hash, versions
+from pipeline.contracts.outputs import versions
+from pipeline.contracts.source_code import code_hash
 from pipeline.errors import RunError
 from pipeline.progress import say
 
@@ -151,6 +152,5 @@ def _surroundings(module: str) -> dict[str, str]:
 
 @functools.cache
 def _code(module: str) -> dict[str, str]:
-    file = getattr(sys.modules[module], "__file__", None)
-    folders = {"pipeline": Path(__file__).parent, **({module: Path(file).parent} if file else {})}
-    return {**versions(), **{name: source_hash(folder)[:12] for name, folder in folders.items()}}
+    files = [Path(file) for file in (__file__, getattr(sys.modules[module], "__file__", None)) if file]
+    return {**versions(), f"code of {module}": code_hash(files)[:12]}

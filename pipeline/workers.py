@@ -15,7 +15,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TypeAlias, TypeVar
 
+from pipeline.errors import RunError
 from pipeline.params import ComputeParams
+
+DIED = ("a worker process died (killed for want of memory, or a library crashed); finished work is kept: run the same command again, "
+        "with fewer compute.num_workers if memory is short")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,7 +63,7 @@ class Workers:
                 without `on_crash` runs in this process.
 
         Raises:
-            RunError: the Dask cluster cannot be used.
+            RunError: the Dask cluster cannot be used, or a process died and there is no `on_crash`.
         """
         if self.dask_scheduler:
             from pipeline.dask_workers import map_on_dask
@@ -92,7 +96,7 @@ def _map_in_processes(
                 yield future.result()
             except BrokenProcessPool:
                 if on_crash is None:
-                    raise
+                    raise RunError(DIED) from None
                 # The pool cannot say which item killed it: each one in flight is tried again alone.
                 for suspect, running in [(item, future), *waiting]:
                     finished = running.done() and not running.cancelled() and running.exception() is None

@@ -1,5 +1,6 @@
 """Finished units of other runs of a stage, found by their content address (shard_writer.py says what a unit is)."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.contracts.shards import INDEX, META, content_hash16
+from pipeline.contracts.fields import encode_field, hash16
+from pipeline.contracts.shards import INDEX, META
 
 
 class FinishedUnits:
@@ -58,7 +60,7 @@ class FinishedUnits:
             os.close(file)
         return found
 
-    def whole_shard(self, units: Sequence[tuple[bytes, Mapping[str, object]]]) -> tuple[Path, pa.Table] | None:
+    def whole_shard(self, split: str, units: Sequence[tuple[bytes, Mapping[str, object]]]) -> tuple[Path, pa.Table] | None:
         """A shard (and its rows) that holds just these units in this order, with these meta, undamaged; None if there is none."""
         places = [self._places.get(address) for address, _ in units]
         if not places or places[0] is None:
@@ -69,26 +71,26 @@ class FinishedUnits:
             if place is None or place[:2] != (path, end):
                 return None
             end = place[2]
-        if end != len(rows):
+        if end != len(rows) or set(rows.column("split").to_pylist()) != {split} or not is_undamaged(path, rows):
             return None
-        for address, meta in units:
-            samples = self.samples(address, {})
-            if samples is None or any({**fields.get(META, {}), **meta} != fields.get(META, {}) for _, fields in samples):
-                return None
+        with path.open("rb") as file:
+            for place, (_, meta) in zip(places, units, strict=True):
+                assert place is not None
+                if not all(_says(file.fileno(), row, meta) for row in rows.slice(place[1], place[2] - place[1]).to_pylist()):
+                    return None
         return path, rows
 
 
 def rows_of(folder: Path) -> dict[str, pa.Table]:
-    """The index's rows by shard, of the shards that are there: of a whole output, or of a killed run's beginning."""
-    tables = [pq.read_table(path) for path in sorted(folder.glob(".*.rows"))]
-    if (folder / INDEX).is_file():
-        index = pq.read_table(folder / INDEX)
-        if "address" in index.column_names:  # not of a version before this one
-            tables.append(index)
+    """The index's rows by shard, of the shards that are there: of a whole output, or of a killed run's beginning.
+
+    Tables that cannot be read, or that are not of this version, are passed over.
+    """
+    tables = [table for path in (*sorted(folder.glob(".*.rows")), folder / INDEX) if (table := _table(path)) is not None]
     rows: dict[str, pa.Table] = {}
     for table in tables:
         # Sorted by shard, in the order of the bytes in each: the order in which the shard was written.
-        offset = next(name for name in table.column_names if name.endswith("@offset")) if len(table) else ""
+        offset = next((name for name in table.column_names if name.endswith("@offset")), "")
         for name in pc.unique(table.column("shard")).to_pylist():
             if name not in rows and (folder / name).is_file():
                 own = table.filter(pc.equal(table.column("shard"), name))
@@ -96,9 +98,34 @@ def rows_of(folder: Path) -> dict[str, pa.Table]:
     return rows
 
 
+def is_undamaged(shard: Path, rows: pa.Table) -> bool:
+    """Whether the shard's bytes are those that were written."""
+    try:
+        with shard.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest() == rows.column("shard@sha256")[0].as_py()
+    except OSError:
+        return False
+
+
 def sidecar(shard: str) -> str:
     """Name of the file with a whole shard's rows, until all shards are whole."""
     return f".{shard}.rows"
+
+
+def _table(path: Path) -> pa.Table | None:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return table if {"shard", "shard@sha256", "address"} <= set(table.column_names) else None
+
+
+def _says(file: int, row: Mapping[str, Any], meta: Mapping[str, object]) -> bool:
+    """Whether a sample's meta.json holds what is told of it."""
+    if row.get(f"{META}@size") is None:
+        return True
+    found = json.loads(os.pread(file, row[f"{META}@size"], row[f"{META}@offset"]))
+    return encode_field(META, {**found, **meta}) == encode_field(META, found)
 
 
 def _checked(file: int, row: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -107,7 +134,7 @@ def _checked(file: int, row: Mapping[str, Any]) -> dict[str, Any] | None:
         if column.endswith("@hash") and digest is not None:
             name = column.removesuffix("@hash")
             data = os.pread(file, row[f"{name}@size"], row[f"{name}@offset"])
-            if content_hash16(data) != digest:
+            if hash16(data) != digest:
                 return None
             fields[name] = data
     return fields

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.contracts.source_code import code_hash
 from pipeline.errors import DataError
 from pipeline.params_reader import to_values
 from pipeline.processes import rank, wait_for_all
@@ -52,7 +53,7 @@ def stage_output(
         out: the output folder; replaced as a whole when the block ends without an error.
         params: the sections that the stage reads, by name (dataclasses or plain values).
         inputs: what it reads, by name: folders of earlier stages (their `_SUCCESS.json` is the identity), files, or a ready hash.
-        code: the stage's package folder; an edit of it, or of anything in pipeline/, gives up unfinished work.
+        code: the stage's package folder; an edit of it, or of anything that it imports, gives up unfinished work.
         takes_over: the stage knows finished pieces by their content (shard_writer.py), so that `Work.earlier` is filled, and work of
             another signature is kept until this run is whole.
 
@@ -62,8 +63,7 @@ def stage_output(
     """
     effective = {name: to_values(section) for name, section in params.items()}
     hashes = {name: source if isinstance(source, str) else identity(source) for name, source in inputs.items()}
-    code_hashes = [source_hash(code), source_hash(Path(__file__).parents[1])]
-    signature = _digest(json.dumps([effective, hashes, code_hashes, versions()], sort_keys=True))[:16]
+    signature = _digest(json.dumps([effective, hashes, code_hash(code.rglob("*.py")), versions()], sort_keys=True))[:16]
     rooms = out.parent / ".wip" / out.name
     room = rooms / signature
     others = [other for other in sorted(rooms.iterdir()) if other.name != signature] if rooms.is_dir() else []
@@ -149,11 +149,6 @@ def content_hash(folder: Path, endings: tuple[str, ...] = ("",)) -> str:
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SUCCESS and path.name.endswith(endings))
     return _digest("".join(f"{path.relative_to(folder).as_posix()}:{hash_file(path)};" for path in files))
-
-
-def source_hash(code: Path) -> str:
-    """Hash of the Python files of a package."""
-    return _digest("".join(f"{p.relative_to(code).as_posix()}{hash_file(p)}" for p in sorted(code.rglob("*.py"))))
 
 
 def versions() -> dict[str, str]:

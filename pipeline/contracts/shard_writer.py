@@ -8,6 +8,7 @@ Where one shard ends and the next begins is decided by the names of the units (t
 number: a unit more or less changes one shard, seldom two, and leaves the bytes of all the others as they were.
 """
 
+import hashlib
 import os
 import shutil
 import tarfile
@@ -22,9 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import webdataset as wds
 
-from pipeline.contracts.finished_units import FinishedUnits, rows_of, sidecar
+from pipeline.contracts.fields import encode_field, hash16
+from pipeline.contracts.finished_units import FinishedUnits, is_undamaged, rows_of, sidecar
 from pipeline.contracts.outputs import Work, atomic_path
-from pipeline.contracts.shards import INDEX, META, content_hash16, encode_field, index_schema
+from pipeline.contracts.shards import INDEX, META, index_schema
 
 Fields = Mapping[str, Any]
 """The members of a sample by name with ending: "frames.npy" (array), "gray.png" (bytes), "meta.json" (dict)."""
@@ -83,7 +85,7 @@ def write_units(
     made = make(unit.task for _, members in rest for unit in members if unit.address not in finished)
     num_made = 0
     for name, members in rest:
-        linked = finished.whole_shard([(unit.address, unit.meta) for unit in members])
+        linked = finished.whole_shard(members[0].split, [(unit.address, unit.meta) for unit in members])
         if linked is not None:
             _link(linked[0], linked[1], work.folder, name)
             for _ in members:
@@ -139,7 +141,7 @@ class _ShardFile:
         self.temporary = folder / f".{name}.tmp"
         self.stream = self.temporary.open("wb")
         # No time, no user of this machine: the same samples are the same bytes.
-        self.tar = wds.TarWriter(self.stream, user="mmldm", group="mmldm", mode=0o644, mtime=0.0, encoder=False)
+        self.tar = wds.TarWriter(self.stream, user="mmldm", group="mmldm", mode=0o644, mtime=0, encoder=False)
         self.samples: dict[str, tuple[Unit[Any], dict[str, bytes]]] = {}
 
     def __enter__(self) -> "_ShardFile":
@@ -150,10 +152,12 @@ class _ShardFile:
         told = {META: {**fields[META], **unit.meta}} if META in fields else {}
         encoded = {name: encode_field(name, value) for name, value in sorted({**fields, **told}.items())}
         self.tar.write({"__key__": key, **encoded})
-        self.samples[key] = unit, {name: content_hash16(data) for name, data in encoded.items()}
+        self.samples[key] = unit, {name: hash16(data) for name, data in encoded.items()}
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.tar.close()
+        self.stream.flush()
+        os.fsync(self.stream.fileno())  # a name on the disk stands for bytes on the disk
         self.stream.close()
         if kind is None:
             rows = self._rows()
@@ -162,11 +166,14 @@ class _ShardFile:
 
     def _rows(self) -> list[dict[str, object]]:
         rows: dict[str, dict[str, object]] = {}
+        with self.temporary.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
         with tarfile.open(self.temporary) as tar:
             for member in tar:
                 key, field = member.name.split(".", 1)
                 unit, hashes = self.samples[key]
-                row = rows.setdefault(key, {"key": key, "split": unit.split, "shard": self.name, "address": unit.address})
+                row = rows.setdefault(key, {
+                    "key": key, "split": unit.split, "shard": self.name, "shard@sha256": digest, "address": unit.address})
                 row.update({f"{field}@offset": member.offset_data, f"{field}@size": member.size, f"{field}@hash": hashes[field]})
         return list(rows.values())
 
@@ -178,11 +185,9 @@ def _keep_whole(folder: Path, shards: list[tuple[str, list[Unit[Task]]]]) -> set
     for name, members in shards:
         if name in rows:
             found = [address for address, _ in groupby(rows[name].column("address").to_pylist())]
-            if found == [unit.address for unit in members]:
+            if found == [unit.address for unit in members] and is_undamaged(folder / name, rows[name]):
                 whole.add(name)
-    for name, table in rows.items():
-        if name in whole:
-            pq.write_table(table, folder / sidecar(name))  # where a run was killed while it removed them
+                _write_rows(folder / sidecar(name), rows[name].to_pylist())  # where a run was killed while it removed them
     for path in (*folder.glob(".*.tmp"), *folder.glob(".*.rows"), *folder.glob("*.tar"), *folder.glob(INDEX)):
         if path.name not in whole and path.name not in {sidecar(name) for name in whole}:
             path.unlink()
@@ -203,8 +208,9 @@ def _link(source: Path, rows: pa.Table, folder: Path, name: str) -> None:
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    filled = [{name: value for name, value in row.items() if value is not None} for row in rows]
     with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=index_schema(rows)), temporary)
+        pq.write_table(pa.Table.from_pylist(filled, schema=index_schema(filled)), temporary)
 
 
 def _write_index(folder: Path) -> None:

@@ -5,9 +5,7 @@ Every tar is readable by `webdataset.WebDataset`; the index says where each memb
 can draw any sample with one read and needs no shuffle buffer (the batch of a step is a function of seed and step).
 """
 
-import hashlib
 import io
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.contracts.fields import decode_field
 from pipeline.contracts.outputs import require_whole
 from pipeline.errors import DataError
 
@@ -64,7 +63,7 @@ class ShardReader:
         sample: dict[str, Any] = {"key": row["key"]}
         for name in self.fields:
             data = os.pread(file, int(row[f"{name}@size"]), int(row[f"{name}@offset"]))
-            sample[name.rsplit(".", 1)[0]] = _decode(name, data)
+            sample[name.rsplit(".", 1)[0]] = decode_field(name, data)
         return sample
 
     def shape(self, i: int, field: str) -> tuple[int, ...]:
@@ -98,33 +97,11 @@ def read_hashes(folder: Path, field: str) -> dict[str, str]:
 
 
 def index_schema(rows: Iterable[Mapping[str, object]]) -> pa.Schema:
-    """Columns of the index: key, split, shard, address (shard_writer.py), and for each field where its bytes lie, and their hash."""
+    """Columns of the index: key, split, shard and the hash of its bytes, address (shard_writer.py), and for each field where its bytes
+    lie, and their hash."""
     fields = sorted({name.removesuffix("@offset") for row in rows for name in row if name.endswith("@offset")})
-    columns = [("key", pa.string()), ("split", pa.string()), ("shard", pa.string()), ("address", pa.binary(16))]
+    columns = [("key", pa.string()), ("split", pa.string()), ("shard", pa.string()), ("shard@sha256", pa.binary(32)),
+               ("address", pa.binary(16))]
     for name in fields:
         columns += [(f"{name}@offset", pa.int64()), (f"{name}@size", pa.int64()), (f"{name}@hash", pa.binary(16))]
     return pa.schema(columns)
-
-
-def content_hash16(data: bytes) -> bytes:
-    """16 bytes of the sha256 of a member."""
-    return hashlib.sha256(data).digest()[:16]
-
-
-def encode_field(name: str, value: Any) -> bytes:
-    """A member's bytes; what is bytes already stays."""
-    if isinstance(value, bytes):
-        return value
-    if name.endswith(".npy"):
-        stream = io.BytesIO()
-        np.save(stream, np.ascontiguousarray(value), allow_pickle=False)
-        return stream.getvalue()
-    if name.endswith(".json"):
-        return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
-    raise TypeError(f"{name}: {type(value)}")
-
-
-def _decode(name: str, data: bytes) -> Any:
-    if name.endswith(".npy"):
-        return np.load(io.BytesIO(data), allow_pickle=False)
-    return json.loads(data) if name.endswith(".json") else data

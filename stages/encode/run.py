@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from pipeline.contracts.audio_image_shards import GRAY, read_audio_images
 from pipeline.contracts.decoded import FRAMES, read_decoded
 from pipeline.contracts.moments import moments_sample
@@ -32,7 +34,7 @@ class ClipTask:
     """Its place in the decode stage's shards."""
     window_starts: list[int]
     told: dict[str, object]
-    """class_id, class_name, split."""
+    """Its meta.json."""
 
 
 def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decode: Path, audio_images: Path, klvae: Path,
@@ -45,8 +47,11 @@ def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decod
         encoder = Encoder(model, encode.batch_size)
         clips, images = read_decoded(decode, fields=(FRAMES,)), read_audio_images(audio_images)
         place = {key: i for i, key in enumerate(images.keys)}
-        made_by = recipe("stages.encode.moments", {"batch_size": encode.batch_size, "flips": encode.flips,
-                                                    "klvae": content_hash(klvae, NETWORK)})
+        device = next(model.parameters()).device.type
+        made_by = recipe("stages.encode.moments", {
+            "batch_size": encode.batch_size, "flips": encode.flips, "klvae": content_hash(klvae, NETWORK),
+            # The last place of a moment depends on them; pieces of two machines are not mixed.
+            "device": device, "threads": torch.get_num_threads() if device == "cpu" else 0})
         frame_hashes, image_hashes = read_hashes(decode, FRAMES), read_hashes(audio_images, GRAY)
         units = []
         num_frames = num_windows = 0
@@ -57,7 +62,7 @@ def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decod
             if not starts:
                 raise DataError(f"clip {key} ({meta['source_path']}) has no audio image; run: dvc repro audio_images --force")
             made_from = [key, starts, frame_hashes[key], *(image_hashes[window_key(key, start)] for start in starts)]
-            told = {name: meta[name] for name in ("class_id", "class_name", "split")}
+            told = {"clip_id": key, "window_starts": starts, **{name: meta[name] for name in ("class_id", "class_name", "split")}}
             num_bytes = (length * (1 + encode.flips) + len(starts)) * 4 * model.latent_channels * (clip.frame_size_px // model.factor)**2
             units.append(Unit(key, meta["split"], num_bytes, address(made_by, *made_from), told, ClipTask(i, starts, told)))
             num_frames, num_windows = num_frames + length, num_windows + len(starts)
@@ -67,8 +72,7 @@ def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decod
                 sample = clips[task.index]
                 pngs = [images[place[window_key(sample["key"], start)]]["gray"] for start in task.window_starts]
                 video, audio, flipped = clip_moments(encoder, sample["frames"], pngs, encode.flips)
-                told = {"clip_id": sample["key"], "window_starts": task.window_starts, **task.told}
-                yield [moments_sample(video, audio, told, flipped)]
+                yield [moments_sample(video, audio, task.told, flipped)]
 
         progress = Progress("encode", len(units), "clips")
         tally = write_units(work, units, encode.shard_bytes, make, progress.advance)

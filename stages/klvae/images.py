@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.contracts.audio_image_shards import gray_array, read_audio_images
 from pipeline.contracts.decoded import FRAMES, META, read_decoded
 from pipeline.shared_batch import own
-from stages.audio_images import rgb_from_gray
+from stages.audio_images.image import rgb_from_gray
 
 CACHE_BYTES = 2_000_000_000  # decoded clips kept in memory at most; beyond it they are read again
 

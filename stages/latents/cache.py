@@ -9,7 +9,7 @@ import torch
 
 from pipeline.contracts.latents import AUDIO, VIDEO, LatentStatistics, latent_sample, write_statistics
 from pipeline.contracts.outputs import stage_output
-from pipeline.contracts.recipe import address
+from pipeline.contracts.recipe import address, recipe
 from pipeline.contracts.shard_writer import Fields, Unit, write_units
 from pipeline.contracts.shards import ShardReader
 from pipeline.contracts.windows import window_key
@@ -37,11 +37,12 @@ def run(*, seed: int, clip: ClipParams, compute: ComputeParams, latents: Latents
         audio_shape, video_shape = latent_shapes(model)
         progress = Progress("latents", len(windows), "windows")
         numbers = sum(int(np.prod(shape)) for shape in (audio_shape, video_shape))
+        made_by = recipe("stages.latents.cache", sections)
         units = []
         for clip_id, members in groupby(range(len(windows)), key=lambda i: str(windows.meta(i)["clip_id"])):
             own = list(members)
-            # The work of a killed run is known by its inputs as a whole; there is no finer address, as a new autoencoder changes all.
-            units.append(Unit(clip_id, str(windows.meta(own[0])["split"]), len(own) * 4 * numbers, address(clip_id), {}, own))
+            # What went in is in the signature of the unfinished work: a new autoencoder changes every clip.
+            units.append(Unit(clip_id, str(windows.meta(own[0])["split"]), len(own) * 4 * numbers, address(made_by, clip_id), {}, own))
 
         def make(todo: Iterator[list[int]]) -> Iterator[list[tuple[str, Fields]]]:
             for own in todo:

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
+from pipeline.errors import RunError
 from pipeline.workers import Workers
 
 CRASH = "__import__('os')._exit(3)"
@@ -57,8 +57,8 @@ def test_results_that_were_there_before_a_crash_are_not_made_again(tmp_path: Pat
     assert sorted((tmp_path / "log").read_text()) == ["0", "1", "2"]
 
 
-def test_a_crash_without_an_answer_is_raised() -> None:
-    with pytest.raises(BrokenProcessPool):
+def test_a_crash_without_an_answer_stops_the_run_in_one_line() -> None:
+    with pytest.raises(RunError, match=r"a worker process died .* finished work is kept: run the same command again"):
         list(Workers(2).map(eval, ["1", CRASH]))
 
 

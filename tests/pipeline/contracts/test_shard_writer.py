@@ -110,7 +110,7 @@ def test_another_shard_size_makes_nothing_anew(stage: Stage, fresh: Callable[...
     assert stage.files() == fresh(units, "y", shard_bytes=3 * BYTES)
 
 
-@pytest.mark.parametrize("damage", ["flipped byte", "cut short", "gone"])
+@pytest.mark.parametrize("damage", ["flipped byte", "flipped header", "longer", "cut short", "gone", "index cut short", "index empty"])
 def test_a_damaged_piece_is_made_again(damage: str, stage: Stage, fresh: Callable[..., dict[str, bytes]]) -> None:
     units = [unit(i) for i in range(30)]
     stage.run(units)
@@ -118,13 +118,25 @@ def test_a_damaged_piece_is_made_again(damage: str, stage: Stage, fresh: Callabl
     content = bytearray(shard.read_bytes())
     with tarfile.open(shard) as tar:
         member = next(member for member in tar if member.name.endswith(".npy"))
+    index = stage.out / "index.parquet"
+    if damage.startswith("index"):
+        index.write_bytes(index.read_bytes()[:1000] if damage == "index cut short" else b"")
+        assert stage.run(units, "y").made == 30
+        assert stage.files() == fresh(units, "y")
+        return
     shard.unlink()
     if damage == "flipped byte":
         content[member.offset_data + 200] ^= 1
         shard.write_bytes(content)
+    elif damage == "flipped header":
+        content[3] ^= 1
+        shard.write_bytes(content)
+    elif damage == "longer":
+        shard.write_bytes(content + b"0" * 1000)
     elif damage == "cut short":
         shard.write_bytes(content[:member.offset_data + 100])
-    assert 0 < stage.run(units, "y").made <= 8
+    # What is whole of a damaged shard is copied out of it.
+    assert stage.run(units, "y").made <= 8
     assert stage.files() == fresh(units, "y")
 
 
@@ -141,6 +153,25 @@ def test_a_killed_run_keeps_its_whole_shards_also_when_files_were_added_since(
     assert tally.taken_over >= 25 - 8 and tally.made == len(more) - tally.taken_over
     assert stage.files() == fresh(more, "y")
     assert not (stage.out.parent / ".wip" / "out").exists()
+
+
+@pytest.mark.parametrize("damage", ["shard", "rows", "rows empty"])
+def test_what_a_killed_run_left_is_checked_too(damage: str, stage: Stage, fresh: Callable[..., dict[str, bytes]]) -> None:
+    units = [unit(i) for i in range(40)]
+    stage.stop_after = 25
+    with pytest.raises(PowerCut):
+        stage.run(units)
+    stage.stop_after = None
+    left = next((stage.out.parent / ".wip").rglob("train-000000.tar"))
+    rows = left.with_name(".train-000000.tar.rows")
+    if damage == "shard":
+        content = bytearray(left.read_bytes())
+        content[600] ^= 1
+        left.write_bytes(content)
+    else:
+        rows.write_bytes(rows.read_bytes()[:300] if damage == "rows" else b"")
+    stage.run(units)
+    assert stage.files() == fresh(units)
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 9, 20, 39])
