@@ -64,7 +64,7 @@ def distance(a: Path, b: Path) -> float:
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(encoded: Callable[..., Path], klvae: Path, tmp_path: Path) -> None:
-    inputs = encoded(), klvae
+    inputs = encoded(num_frames=36, starts=(0, 16)), klvae  # two windows in a row, for the continuations
     one, two = (project(tmp_path / name, *inputs, grad_accumulation=2) for name in ("one", "two"))
     runs = start(SINGLE, "autoencoder", one), start(DOUBLE, "autoencoder", two)
     assert [finish(run).count("autoencoder  done") for run in runs] == [1, 1], "one closing line, whatever the number of processes"
