@@ -42,10 +42,11 @@ lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-# Exact versions with hashes and without addresses, good for every supported Python and platform.
+# Exact versions with hashes and without addresses, good for every supported Python and platform. Extras stay in the pins:
+# pip before 24 otherwise takes the newest release of a package[extra] that something needs, and stops at its missing hash.
 lock: setup
 	@$(BIN)/python -m pip install --quiet --quiet uv
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev --no-header \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --extra dev --no-header \
 		pyproject.toml -o requirements.lock
 	@echo "lock         requirements.lock is new; run the tests, then commit it"
 
