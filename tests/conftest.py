@@ -1,5 +1,7 @@
 """Shared by tests of several stages: a small real video made from a formula, and the folders of shared clips where they are."""
 
+import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -8,6 +10,8 @@ import av
 import numpy as np
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch, once imported: two workers on two cores
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 
@@ -65,6 +69,12 @@ def write_clip(
             container.mux(audio.encode(sound))
         container.mux(audio.encode(None))
     return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests first: workers take whole files, and a long one at the end would leave the others idle."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = (ROOT / "requirements.lock").read_text()
-# "name==1.2 ; marker \" and then its hashes, one a line
-ENTRIES = re.findall(r"(?m)^([\w.\-\[\]]+)==([^\s;\\]+)([^\n]*\n(?:    --hash[^\n]*\n)*)", LOCK)
+# "name[extra, other]==1.2 ; marker \" and then its hashes, one a line
+ENTRIES = re.findall(r"(?m)^([\w.\-\[\], ]+)==([^\s;\\]+)([^\n]*\n(?:    --hash[^\n]*\n)*)", LOCK)
 
 
 def test_no_address_in_it() -> None:
@@ -20,6 +20,12 @@ def test_every_package_has_a_version_and_a_hash() -> None:
     names = [line for line in LOCK.splitlines() if line and not line.startswith((" ", "#"))]
     assert len(ENTRIES) == len(names) > 100
     assert [name for name, _, rest in ENTRIES if "--hash=sha256:" not in rest] == []
+
+
+def test_what_is_asked_for_with_extras_is_pinned_with_them() -> None:
+    """Older pips look for the newest release of a package[extra] that only a dependency names, and stop at its missing hash."""
+    with_extras = {re.sub(r"\[.*", "", name) for name, _, _ in ENTRIES if "[" in name}
+    assert {"fsspec", "httpx", "py-key-value-aio", "sqlalchemy"} <= with_extras
 
 
 def test_everything_the_project_asks_for_is_locked() -> None:
