@@ -12,6 +12,10 @@ from pipeline.errors import RunError
 from pipeline.params import read_yaml
 
 
+SLOTS = ("gpu", "cpu")
+"""How many of each run at once is said in params.yaml, `flow`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One entry of dvc.yaml."""
@@ -23,6 +27,8 @@ class Stage:
     deps: tuple[str, ...]
     """Files and folders that it reads, relative to the project; `${...}` filled in."""
     outs: tuple[str, ...]
+    slot: str
+    """Named limit under which the flow runs it, one of `SLOTS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,10 @@ def _stage(name: str, entry: Mapping[str, Any], values: object) -> Stage:
         items = entry.get(key, [])
         return tuple(filled(item if isinstance(item, str) else next(iter(item))) for item in items)
 
-    return Stage(name=name, cmd=filled(str(entry["cmd"])), params=paths("params"), deps=paths("deps"), outs=paths("outs"))
+    slot = (entry.get("meta") or {}).get("slot", "cpu")
+    if slot not in SLOTS:
+        raise RunError(f'dvc.yaml: {name} has meta: slot "{slot}", expected one of {", ".join(SLOTS)}; mend it, or: git checkout dvc.yaml')
+    return Stage(name=name, cmd=filled(str(entry["cmd"])), params=paths("params"), deps=paths("deps"), outs=paths("outs"), slot=slot)
 
 
 def _look_up(key: str, values: object, stage: str) -> object:

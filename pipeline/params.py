@@ -11,6 +11,7 @@ from typing import Literal
 import yaml
 
 from pipeline.errors import ParamsError
+from pipeline.params_flow import AlertParams, FlowParams
 from pipeline.params_networks import (
     AutoencoderLossParams,
     AutoencoderParams,
@@ -33,6 +34,7 @@ from pipeline.params_training import Precision, PretrainedParams, TrainParams
 
 __all__ = [
     "SAMPLERS",
+    "AlertParams",
     "AudioImagesParams",
     "AudioParams",
     "AutoencoderLossParams",
@@ -47,6 +49,7 @@ __all__ = [
     "EncodeParams",
     "EncoderParams",
     "EvaluateParams",
+    "FlowParams",
     "HeadsParams",
     "InventoryParams",
     "KLLatentParams",
@@ -351,6 +354,7 @@ class Params:
     seed: int
     data: DataParams
     compute: ComputeParams
+    flow: FlowParams
     demo_data: DemoDataParams
     inventory: InventoryParams
     clip: ClipParams

@@ -12,7 +12,7 @@ from pipeline.errors import DataError, RunError
 from pipeline.graph import Graph, Stage
 
 ROOT = Path(__file__).resolve().parents[2]
-GRAPH = Graph({"demo_data": Stage("demo_data", "x", (), (), ("data/demo_data",))}, {"demo_data": frozenset()})
+GRAPH = Graph({"demo_data": Stage("demo_data", "x", (), (), ("data/demo_data",), "cpu")}, {"demo_data": frozenset()})
 
 
 def test_a_good_project_is_told_in_three_lines(tmp_path: Path) -> None:

@@ -67,7 +67,12 @@ def test_a_change_runs_what_reads_it_and_nothing_else() -> None:
 
     assert rerun("dit") == ["dit", "sample", "evaluate", "report"]
     assert "decode" not in rerun("audio_images") and rerun("audio_images")[0] == "audio_images"
-    assert rerun("compute") == []
+    assert rerun("compute") == rerun("flow") == []
+
+
+def test_stages_with_networks_share_the_gpu() -> None:
+    assert [name for name in STAGES if GRAPH.stages[name].slot == "gpu"] == \
+        ["klvae", "encode", "autoencoder", "latents", "dit", "sample", "evaluate"]
 
 
 def code_read_by(stage: str) -> set[str]:

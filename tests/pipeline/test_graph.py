@@ -64,3 +64,8 @@ def test_an_unknown_parameter_is_named(tmp_path: Path) -> None:
 def test_a_file_without_stages_says_how_to_restore_it(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"git checkout dvc\.yaml"):
         graph_of(tmp_path, "metrics: []\n")
+
+
+def test_an_unknown_slot_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match='a has meta: slot "tpu", expected one of gpu, cpu'):
+        graph_of(tmp_path, "stages:\n  a: {cmd: x, outs: [a], meta: {slot: tpu}}\n")
