@@ -11,7 +11,6 @@ from pipeline.dvc_tool import dvc_status
 from pipeline.errors import RunError
 from pipeline.params import read_yaml
 
-
 SLOTS = ("gpu", "cpu")
 """How many of each run at once is said in params.yaml, `flow`."""
 
