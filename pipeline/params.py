@@ -30,7 +30,7 @@ from pipeline.params_networks import (
     Task,
 )
 from pipeline.params_reader import build, require
-from pipeline.params_training import Precision, PretrainedParams, TrainParams
+from pipeline.params_training import Precision, PretrainedParams, TrainParams, WarmStartParams
 
 __all__ = [
     "SAMPLERS",
@@ -68,6 +68,7 @@ __all__ = [
     "Task",
     "TrainParams",
     "VocoderParams",
+    "WarmStartParams",
     "load_params",
     "parse_params",
     "read_yaml",
@@ -368,6 +369,7 @@ class Params:
     autoencoder: AutoencoderParams
     latents: LatentsParams
     dit: DiTParams
+    warm_start: WarmStartParams
     sample: SampleParams
     evaluate: EvaluateParams
     report: ReportParams

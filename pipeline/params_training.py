@@ -57,3 +57,12 @@ class TrainParams:
         require(self.grad_clip > 0, "train.grad_clip", self.grad_clip, "more than 0")
         require(0 <= self.ema_decay < 1, "train.ema_decay", self.ema_decay, "0 to less than 1")
         require(0 <= self.warmup_steps <= self.steps, "train.warmup_steps", self.warmup_steps, f"0 to train.steps ({self.steps})")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WarmStartParams:
+    """Where trainings begin: the folder of an earlier output of the same stage, or null: random weights. `mmldm retrain` fills it in."""
+
+    klvae: str | None
+    autoencoder: str | None
+    dit: str | None

@@ -19,10 +19,11 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline.contracts.outputs import Work, atomic_path
-from pipeline.errors import TrainingError
+from pipeline.errors import TrainingError, WeightsError
 from pipeline.params import ComputeParams, TrainParams
 from pipeline.processes import rank, wait_for_all, world_size
 from pipeline.progress import human_seconds, say
@@ -159,6 +160,28 @@ def train(
     if params.channels_last:
         set_memory_format([average], channels_last=False)  # safetensors takes no other
     return average.eval()
+
+
+def begin_with(network: nn.Module, source: str | None, stage: str) -> None:
+    """Give a fresh network the weights of an earlier output of its stage (`warm_start.<stage>`; None: leave it as it is).
+
+    What has another shape by now (classes were added) keeps its random numbers.
+
+    Raises:
+        WeightsError: no weights are there, or none of them fits.
+    """
+    if source is None:
+        return
+    folder = Path(source)
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise WeightsError(f"params.yaml: warm_start.{stage} is {folder}, which holds no .safetensors; run: dvc pull, or set it to null")
+    earlier, own = load_file(files[0]), network.state_dict()
+    fitting = {name: value for name, value in earlier.items() if name in own and own[name].shape == value.shape}
+    if not fitting:
+        raise WeightsError(f"params.yaml: warm_start.{stage} is {folder}, whose weights are those of another network; set it to null")
+    network.load_state_dict(fitting, strict=False)
+    say(stage, f"begins with {len(fitting)} of {len(own)} tensors of {folder}")
 
 
 def lr_factor(step: int, params: TrainParams) -> float:

@@ -12,7 +12,7 @@ from pipeline.params import AutoencoderParams, ClipParams, ComputeParams, KLLate
 from pipeline.processes import first_goes_on, world_size
 from pipeline.seeds import derive_seed
 from pipeline.stage import Summary
-from pipeline.training import Batch, Phase, pick_device, train
+from pipeline.training import Batch, Phase, begin_with, pick_device, train
 from stages.autoencoder.discriminator import Discriminator
 from stages.autoencoder.model import Autoencoder, MultiModalAutoencoder, Shapes, save
 from stages.autoencoder.objectives import DiscriminatorObjective, GeneratorObjective, Judge
@@ -24,9 +24,9 @@ from stages.klvae import load as load_klvae
 
 
 def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLatentParams, autoencoder: AutoencoderParams,
-        encode: Path, klvae: Path, out: Path) -> Summary:
+        encode: Path, klvae: Path, out: Path, warm_start: str | None = None) -> Summary:
     """Write `out` (see the package's docstring) and return the closing summary."""
-    sections = {"seed": seed, "clip": clip, "kl_latent": kl_latent, "autoencoder": autoencoder}
+    sections = {"seed": seed, "clip": clip, "kl_latent": kl_latent, "autoencoder": autoencoder, "warm_start": warm_start}
     with stage_output(out, params=sections, inputs={"encode": encode, "klvae": klvae}, code=Path(__file__).parent) as work:
         windows, held_out = (MomentWindows(encode, split, clip.num_frames) for split in ("train", "test"))
         shapes = Shapes(kl_latent.channels, clip.frame_size_px // kl_latent.factor, clip.num_frames, class_names(encode))
@@ -35,7 +35,7 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLat
                             f"says {shapes.kl_channels} and {shapes.kl_side} (kl_latent, clip.frame_size_px); run: dvc repro encode")
         device = pick_device(compute)
         images = load_klvae(klvae, device)
-        network = fit(seed, compute, clip, autoencoder, shapes, windows, held_out, images, work)
+        network = fit(seed, compute, clip, autoencoder, shapes, windows, held_out, images, work, warm_start)
         if not first_goes_on():
             return {}
         trained = Autoencoder(network, device)
@@ -49,7 +49,7 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLat
 
 
 def fit(seed: int, compute: ComputeParams, clip: ClipParams, params: AutoencoderParams, shapes: Shapes, windows: MomentWindows,
-        held_out: MomentWindows, klvae: KLVAE, work: Work) -> MultiModalAutoencoder:
+        held_out: MomentWindows, klvae: KLVAE, work: Work, warm_start: str | None) -> MultiModalAutoencoder:
     """Train; the averaged network, in eval mode on the device."""
     if params.discriminator.max_items % world_size():
         raise TrainingError(f"params.yaml: autoencoder.discriminator.max_items is {params.discriminator.max_items}, which {world_size()} "
@@ -58,6 +58,7 @@ def fit(seed: int, compute: ComputeParams, clip: ClipParams, params: Autoencoder
     network = MultiModalAutoencoder(params, shapes)
     if params.signal_decoder.pretrained.source is not None:
         load_pretrained_unet(network.signal_decoder.unet, params.signal_decoder)
+    begin_with(network, warm_start, "autoencoder")
     judge, phases = None, []
     if params.loss.adversarial:
         discriminator = Discriminator(params.discriminator, clip.frame_size_px)

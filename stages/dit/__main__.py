@@ -8,4 +8,4 @@ from stages.dit import run
 if __name__ == "__main__":
     stage_main("dit", lambda params: run(
         seed=params.seed, compute=params.compute, clip=params.clip, dit=params.dit, latents=Path("data/latents"),
-        out=Path("data/dit")), shared=True)
+        out=Path("data/dit"), warm_start=params.warm_start.dit), shared=True)

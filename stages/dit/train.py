@@ -14,7 +14,7 @@ from pipeline.processes import first_goes_on
 from pipeline.progress import say
 from pipeline.seeds import derive_seed
 from pipeline.shared_batch import own
-from pipeline.training import Phase, train
+from pipeline.training import Phase, begin_with, train
 from stages.dit.checkpoint import make_network, save
 from stages.dit.data import Posteriors, batch_indices, evenly_spaced, open_posteriors
 from stages.dit.objective import DiTLoss
@@ -22,14 +22,16 @@ from stages.dit.pairs import ContinuedWindows, following_pairs, pairs_per_batch,
 from stages.dit.validation import MAX_HELD_OUT, held_out_losses
 
 
-def run(*, seed: int, compute: ComputeParams, clip: ClipParams, dit: DiTParams, latents: Path, out: Path) -> Mapping[str, object]:
-    """Train the DiT on cached latents and write it to `out`."""
+def run(*, seed: int, compute: ComputeParams, clip: ClipParams, dit: DiTParams, latents: Path, out: Path,
+        warm_start: str | None = None) -> Mapping[str, object]:
+    """Train the DiT on cached latents, from random weights or those in the folder `warm_start`, and write it to `out`."""
     statistics = read_statistics(latents)
-    sections = {"seed": seed, "clip": clip, "dit": dit}
+    sections = {"seed": seed, "clip": clip, "dit": dit, "warm_start": warm_start}
     with stage_output(out, params=sections, inputs={"latents": latents}, code=Path(__file__).parent) as work:
         training, held_out = open_posteriors(latents, "train"), open_posteriors(latents, "test")
         torch.manual_seed(derive_seed(seed, "dit", "weights"))
         network = make_network(dit, statistics)
+        begin_with(network, warm_start, "dit")
         say("dit", f"{len(training.windows)} windows, {len(held_out.windows)} held out | {network.num_tokens} tokens | "
                    f"{network.multiply_adds / 1e9:.3g} G multiply-adds a pass | {latents} -> {out}")
         validation_batch = held_out.batch(evenly_spaced(len(held_out.windows), MAX_HELD_OUT))

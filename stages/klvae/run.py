@@ -11,7 +11,7 @@ from pipeline.params import ClipParams, ComputeParams, KLLatentParams, KLVAEPara
 from pipeline.processes import first_goes_on
 from pipeline.seeds import derive_seed
 from pipeline.stage import Summary
-from pipeline.training import pick_device
+from pipeline.training import begin_with, pick_device
 from stages.klvae.images import TrainingImages
 from stages.klvae.measure import evaluate, reconstruct, sheet, sheet_images, size_of
 from stages.klvae.model import KLVAE, build_scratch
@@ -23,9 +23,9 @@ VALIDATED = 64  # of these, at every checkpoint of a finetuning
 
 
 def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLatentParams, klvae: KLVAEParams,
-        decode: Path, audio_images: Path, out: Path) -> Summary:
+        decode: Path, audio_images: Path, out: Path, warm_start: str | None = None) -> Summary:
     """Write `out` (see the package's docstring) and return the closing summary."""
-    sections = {"seed": seed, "clip": clip, "kl_latent": kl_latent, "klvae": klvae}
+    sections = {"seed": seed, "clip": clip, "kl_latent": kl_latent, "klvae": klvae, "warm_start": warm_start}
     inputs = {"decode": decode, "audio_images": audio_images}
     with stage_output(out, params=sections, inputs=inputs, code=Path(__file__).parent) as work:
         images = TrainingImages(decode, audio_images, "train", clip.frame_size_px)
@@ -46,12 +46,15 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLat
 
         if klvae.mode == "scratch":
             torch.manual_seed(derive_seed(seed, "klvae", "init"))
-            model = fit(seed, compute, klvae, KLVAE(build_scratch(klvae, kl_latent)), perceptual, images, work)
+            fresh = build_scratch(klvae, kl_latent)
+            begin_with(fresh, warm_start, "klvae")
+            model = fit(seed, compute, klvae, KLVAE(fresh), perceptual, images, work)
             calibrate(model, images.batch(EVALUATED, derive_seed(seed, "klvae", "scale")))
         else:
             model = load_pretrained(klvae, kl_latent).eval().to(device)
         if klvae.mode == "finetune_decoder":
             figures |= {f"before_{name}": value for name, value in look(model, "pretrained").items()}
+            begin_with(model.autoencoder, warm_start, "klvae")
             some = torch.cat([part[:VALIDATED // 2] for part in measured.chunk(2)])
             model = fit(seed, compute, klvae, freeze_encoder(model), perceptual, images, work,
                         lambda average: evaluate(average, some, perceptual))

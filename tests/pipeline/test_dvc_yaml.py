@@ -18,7 +18,7 @@ STAGES = ["demo_data", "inventory", "decode", "audio_images", "klvae", "encode",
 SAYS_NOTHING_ABOUT_RESULTS = {"pipeline.params", "pipeline.params_reader", "pipeline.params_training", "pipeline.params_networks",
                               "pipeline.errors", "pipeline.processes", "pipeline.progress", "pipeline.quiet", "pipeline.workers",
                               "pipeline.dask_workers"}
-SHARED_SECTIONS = {"seed", "data", "clip", "audio", "vocoder", "kl_latent"}
+SHARED_SECTIONS = {"seed", "data", "clip", "audio", "vocoder", "kl_latent", "warm_start"}
 
 
 def test_every_stage_of_the_design_is_there_in_the_order_of_the_data() -> None:

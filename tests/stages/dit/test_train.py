@@ -73,6 +73,15 @@ def test_loss_falls_and_the_conditions_are_heard(trained: Path) -> None:
     assert held_out["v2a_audio"] < 0.5 * held_out["v2a_audio_shuffled"]
 
 
+def test_a_warm_start_begins_where_the_earlier_network_is(trained: Path, latents: Path, tmp_path: Path) -> None:
+    few = tiny(train=replace(tiny().train, steps=2, warmup_steps=0, learning_rate=1e-6, checkpoint_every=2, log_every=1))
+    run(seed=1, compute=CPU, clip=CLIP, dit=few, latents=latents, out=tmp_path / "dit", warm_start=str(trained))
+    before, after = (json.loads((folder / "metrics.json").read_text())["held_out"]["loss"] for folder in (trained, tmp_path / "dit"))
+    assert after == pytest.approx(before, rel=0.01)
+    with pytest.raises(WeightsError, match=r"warm_start\.dit is /nowhere, which holds no \.safetensors; run: dvc pull, or set it to null"):
+        run(seed=1, compute=CPU, clip=CLIP, dit=few, latents=latents, out=tmp_path / "none", warm_start="/nowhere")
+
+
 def test_trained_network_comes_back_with_its_settings(trained: Path) -> None:
     dit = load(trained, torch.device("cpu"))
     assert dit.params == tiny()
