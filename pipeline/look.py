@@ -29,14 +29,16 @@ def example_videos(folder: Path) -> list[Path]:
     return [first[task] for task in tasks[:MAX_VIDEOS]]
 
 
-def metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The figures of `data/evaluate/metrics.json`, a line each: task, name, value, and the floor beside it where there is one."""
-    rows = [("task", "figure", "value", "floor")]
-    for task, figures in metrics.items():
-        for name, value in figures.items():
-            floor = figures.get(f"{name}_floor")
-            if not name.endswith("_floor"):
-                rows.append((task, name, f"{value:.4g}", "" if floor is None else f"{floor:.4g}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return [f"{task:<{widths[0]}}  {name:<{widths[1]}}  {value:>{widths[2]}}  {floor:>{widths[3]}}".rstrip()
-            for task, name, value, floor in rows]
+def metrics_table(metrics: Mapping[str, float]) -> list[str]:
+    """The figures of `data/evaluate/metrics.json`, a line each: protocol, task, name, value, and its interval and floor where they are."""
+    rows = [("protocol", "task", "figure", "value", "95% interval", "floor")]
+    for key, value in metrics.items():
+        name = key.rsplit("/", 1)[-1]
+        if not name.endswith(("_floor", "_low", "_high")):
+            low, high, floor = (metrics.get(f"{key}_{number}") for number in ("low", "high", "floor"))
+            protocol, task = key.split("/")[:2]
+            rows.append((protocol, task, name, f"{value:.4g}", "" if low is None or high is None else f"{low:.4g} to {high:.4g}",
+                         "" if floor is None else f"{floor:.4g}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) if column < 3 else cell.rjust(width)
+                      for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]

@@ -319,8 +319,10 @@ class SampleParams:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluateParams:
+    protocols: tuple[str, ...]
+    """Ways of measuring, each a file in stages/evaluate/protocols: demo, mm-ldm-256, ..."""
     max_windows: int
-    """Most held-out windows that samples are compared with, and most reconstructions to measure."""
+    """Most windows of any set, whatever the protocol wants: held-out ones, those learnt from, samples of a task."""
     max_train_windows: int
     """Most training windows that the local classifiers see, spread over the clips; held in memory at 64 px."""
     min_samples: int
@@ -333,6 +335,8 @@ class EvaluateParams:
     """How near in time a sound and a motion event count as together."""
 
     def __post_init__(self) -> None:
+        require(bool(self.protocols) and len(set(self.protocols)) == len(self.protocols), "evaluate.protocols", list(self.protocols),
+                "one or more, none of them twice")
         require(self.max_windows >= 2, "evaluate.max_windows", self.max_windows, "2 or more")
         require(self.max_train_windows >= 2, "evaluate.max_train_windows", self.max_train_windows, "2 or more")
         require(self.min_samples >= 2, "evaluate.min_samples", self.min_samples, "2 or more (a covariance needs two)")

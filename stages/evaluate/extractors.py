@@ -24,9 +24,11 @@ class Extractor(Protocol):
 
     name: str
     """Part of every metric's name: "local", "i3d"."""
+    version: str
+    """Of its input and network as written here; a change of either is another version."""
     modality: Modality
     weights: str
-    """Beginning of the sha256 of its weights."""
+    """sha256 of its weights."""
     input: str
     """The way of the picture or the sound from the window into the network, in words."""
 
@@ -38,6 +40,7 @@ class LocalExtractor:
     """Features by the classifier that was trained on this data set's own training windows."""
 
     name = "local"
+    version = "1"
 
     def __init__(self, classifier: Classifier, modality: Modality, sample_rate_hz: int) -> None:
         self.classifier, self.modality, self.sample_rate_hz = classifier.eval(), modality, sample_rate_hz
@@ -69,6 +72,7 @@ class I3D:
     """
 
     name = "i3d"
+    version = "1"
     modality: Modality = "video"
     input = "frames, resized to 224 x 224 inside the network (StyleGAN-V), aspect not kept"
 
@@ -80,7 +84,7 @@ class I3D:
             self.network = torch.jit.load(file, map_location=device).eval()
         except RuntimeError as error:
             raise WeightsError(f"params.yaml: evaluate.i3d: {file} is not TorchScript ({str(error).splitlines()[0]})") from None
-        self.device, self.weights = device, hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+        self.device, self.weights = device, hashlib.sha256(file.read_bytes()).hexdigest()
 
     def __call__(self, windows: list[Window]) -> Tensor:
         videos = torch.from_numpy(np.stack([window.frames for window in windows])).permute(0, 4, 1, 2, 3)  # (b, 3, f, h, w)
@@ -109,9 +113,9 @@ def batches(windows: Iterable[Window], size: int = BATCH) -> Iterator[list[Windo
 
 
 def weights_hash(module: torch.nn.Module) -> str:
-    """First 12 hex digits of the sha256 of a module's parameters and buffers, by name."""
+    """The sha256 of a module's parameters and buffers, by name."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()

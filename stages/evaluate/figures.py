@@ -1,14 +1,11 @@
 """What the stage reports: figures with their provenance, and what was not computed with the reason."""
 
-import csv
-import io
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from pipeline.contracts.outputs import write_text
+from pipeline.contracts.metrics import write_metrics
 
 
 class NotComputable(Exception):
@@ -17,44 +14,40 @@ class NotComputable(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """One number and all that it depends on."""
+    """One number and all that it depends on: a row of `pipeline.contracts.metrics`, which says what each field is."""
 
-    name: str
-    """With the extractor at its end: fvd_local, fad_local, fvd_i3d."""
+    protocol: str
     task: str
-    """svg, a2v, v2a, reconstruction, or real (held-out clips measured in the same way)."""
-    value: float
+    name: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
     floor: float | None = None
-    """What to read the value against; `floor_kind` says what it is."""
     floor_kind: str = ""
     extractor: str = ""
+    version: str = ""
     weights: str = ""
-    """Beginning of the sha256 of the extractor's weights."""
     input: str = ""
-    """The way of the picture or the sound into the extractor."""
     reference: str = ""
-    """What the samples were compared with."""
     num_samples: int = 0
     num_reference: int = 0
     resolution_px: int = 0
-    """Side of the compared frames before the extractor; 0 for sound."""
+    resize: str = ""
     fps: int = 0
     num_frames: int = 0
+    note: str = ""
+    not_computed: str = ""
 
-    def with_value(self, name: str, value: float, floor: float | None, floor_kind: str, num_samples: int, num_reference: int) -> "Figure":
-        """This provenance with a name and a number."""
-        return replace(self, name=name, value=value, floor=floor, floor_kind="" if floor is None else floor_kind, num_samples=num_samples,
-                       num_reference=num_reference)
+    def with_value(self, name: str, value: float, floor: float | None, floor_kind: str, num_samples: int, num_reference: int,
+                   interval: tuple[float, float] = (math.nan, math.nan)) -> "Figure":
+        """This provenance with a name and numbers.
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Missing:
-    """A figure that is absent, and why."""
-
-    name: str
-    task: str
-    reason: str
-    """'needs X; get it by Y'."""
+        Args:
+            interval: lower and upper end; nan: none is given.
+        """
+        low, high = (None if math.isnan(end) else end for end in interval)
+        return replace(self, name=name, value=value, low=low, high=high, floor=floor, floor_kind="" if floor is None else floor_kind,
+                       num_samples=num_samples, num_reference=num_reference)
 
 
 @dataclass(slots=True)
@@ -62,24 +55,29 @@ class Figures:
     """Collects figures; one that cannot be computed is listed instead of being wrong."""
 
     found: list[Figure] = field(default_factory=list)
-    missing: list[Missing] = field(default_factory=list)
+    missing: list[Figure] = field(default_factory=list)
 
-    def add(self, task: str, names: Sequence[str], compute: Callable[[], Sequence[Figure]]) -> None:
-        """Take the figures `names` from `compute`, or its `NotComputable`, or those that came out without a finite value."""
+    def add(self, template: Figure, names: Sequence[str], compute: Callable[[], Sequence[Figure]]) -> None:
+        """Take the figures `names` from `compute`, or its `NotComputable`, or those that came out without a finite value.
+
+        Args:
+            template: protocol, task and provenance of the figures, for those that are listed as absent.
+        """
         try:
             figures = compute()
         except NotComputable as reason:
-            self.miss(task, names, str(reason))
+            self.miss(template, names, str(reason))
             return
         for figure in figures:
-            if math.isfinite(figure.value):
+            if figure.value is not None and math.isfinite(figure.value):
                 self.found.append(figure)
             else:
-                self.miss(task, [figure.name], "came out without a finite value; look at the samples on the report page")
+                self.miss(figure, [figure.name], "came out without a finite value; look at the samples on the report page")
 
-    def miss(self, task: str, names: Sequence[str], reason: str) -> None:
-        """List figures as absent."""
-        self.missing += [Missing(name=name, task=task, reason=reason) for name in names]
+    def miss(self, template: Figure, names: Sequence[str], reason: str) -> None:
+        """List figures as absent: 'needs X; get it by Y'."""
+        self.missing += [replace(template, name=name, value=None, low=None, high=None, floor=None, floor_kind="", not_computed=reason)
+                         for name in names]
 
 
 def six_digits(value: float) -> float:
@@ -87,27 +85,10 @@ def six_digits(value: float) -> float:
     return float(f"{round(value, 9):.6g}") + 0.0  # + 0.0: no "-0.0"
 
 
-def metrics_values(figures: Sequence[Figure]) -> dict[str, dict[str, float]]:
-    """metrics.json: task -> name -> value, each floor as `<name>_floor`."""
-    tree: dict[str, dict[str, float]] = {}
-    for figure in figures:
-        branch = tree.setdefault(figure.task, {})
-        branch[figure.name] = six_digits(figure.value)
-        if figure.floor is not None and math.isfinite(figure.floor):
-            branch[f"{figure.name}_floor"] = six_digits(figure.floor)
-    return tree
-
-
 def write_figures(folder: Path, figures: Figures) -> None:
-    """Write metrics.json (for `dvc metrics`), metrics.csv (one row a figure, with provenance) and not_computed.json."""
-    write_text(folder / "metrics.json", json.dumps(metrics_values(figures.found), indent=1, sort_keys=True) + "\n")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(Figure)], lineterminator="\n")
-    writer.writeheader()
-    for figure in figures.found:
-        row = asdict(figure)
-        row["value"] = six_digits(figure.value)
-        row["floor"] = "" if figure.floor is None else six_digits(figure.floor)
-        writer.writerow(row)
-    write_text(folder / "metrics.csv", text.getvalue())
-    write_text(folder / "not_computed.json", json.dumps([asdict(m) for m in figures.missing], indent=1, ensure_ascii=False) + "\n")
+    """Write metrics.parquet and metrics.json; numbers rounded by `six_digits`, none that is not finite."""
+    rows = [asdict(figure) for figure in (*figures.found, *figures.missing)]
+    for row in rows:
+        row.update({name: six_digits(row[name]) if row[name] is not None and math.isfinite(row[name]) else None
+                    for name in ("value", "low", "high", "floor")})
+    write_metrics(folder, rows)

@@ -1,15 +1,54 @@
 """How near the autoencoder's reconstructions are to their originals, picture by picture: PSNR and SSIM."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from stages.evaluate.figures import NotComputable
+from stages.evaluate.bootstrap import mean_interval
+from stages.evaluate.evaluation import Evaluation, Group
+from stages.evaluate.figures import Figure, NotComputable
+from stages.evaluate.windows import sources
 
 MOST_PSNR_DB = 100.0
 SSIM_WINDOW_PX = 11
+ORIGINALS = "their own originals, held out"
+
+
+def measure(evaluation: Evaluation, group: Group) -> None:
+    """psnr_db and ssim of reconstructed frames, and audio_image_psnr_db, audio_image_ssim of their mel images."""
+    originals = group.originals
+    if originals is None or not group.originals_are_targets:
+        return
+    pairs: dict[str, tuple[bool, Callable[[int], tuple[np.ndarray, np.ndarray]]]] = {
+        "": (False, lambda i: (group.windows[i].frames, originals[i].frames))}
+    if group.audio_images is not None:
+        images = group.audio_images
+        pairs["audio_image_"] = True, lambda i: images(i)
+    for beginning, (sound_only, pair) in pairs.items():
+        template = evaluation.template(group.task, None, ORIGINALS, sound_only=sound_only)
+        evaluation.figures.add(template, [f"{beginning}psnr_db", f"{beginning}ssim"],
+                               partial(_likeness, evaluation, group, pair, template, beginning))
+
+
+def _likeness(evaluation: Evaluation, group: Group, pair: Callable[[int], tuple[np.ndarray, np.ndarray]], template: Figure,
+              beginning: str) -> list[Figure]:
+    ratios, likenesses = [], []
+    for i in range(len(group.windows)):
+        made, original = pair(i)
+        ratios.append(psnr_db(made[None], original[None]))
+        likenesses.append(ssim(*(images if images.ndim == 4 else images[None] for images in (made, original))))
+    return [_mean(evaluation, group, template, f"{beginning}{name}", values, highest)
+            for name, values, highest in (("psnr_db", ratios, MOST_PSNR_DB), ("ssim", likenesses, 1.0))]
+
+
+def _mean(evaluation: Evaluation, group: Group, template: Figure, name: str, values: Sequence[float], highest: float) -> Figure:
+    around = mean_interval(np.array(values), sources(group.windows), evaluation.protocol.replicates, evaluation.seed, (-1.0, highest))
+    return template.with_value(name, float(np.mean(values)), None, "", len(values), len(values), around)
 
 
 def psnr_db(images: np.ndarray, originals: np.ndarray) -> float:

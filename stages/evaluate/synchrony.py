@@ -8,14 +8,37 @@ import pandas as pd
 
 from pipeline.contracts.decoded import float_waveform
 from pipeline.params import AudioParams, ClipParams
+from stages.evaluate.evaluation import ONE_MODALITY, Evaluation, Group
 from stages.evaluate.events import KINDS, Agreement, SoundingClip, synchrony
 from stages.evaluate.figures import Figure, NotComputable
-from stages.evaluate.windows import WindowSet
+from stages.evaluate.windows import Window
 
 FLOOR_KIND = "picture beside another clip's sound"
 NAMES = ("event_recall", "event_precision")
 TRUTH_NAMES = ("seen_event_recall", "seen_event_precision", "heard_event_recall", "heard_event_precision")
 """How well the detectors find the true events of real clips; what they miss there they miss in samples too."""
+
+
+def measure(evaluation: Evaluation, group: Group) -> None:
+    """event_recall and event_precision of tasks with sound and picture; of real clips the detectors' own worth too."""
+    if group.task in ONE_MODALITY:
+        return
+    template = evaluation.template(group.task)
+    true_sec = true_events(evaluation.events, group.windows.origins) if group.task == "real" else None
+
+    def compute() -> list[Figure]:
+        require_known_events(evaluation.events, evaluation.class_names)
+        windows = [group.windows[i] for i in range(len(group.windows))]
+        return synchrony_figures(windows, evaluation.class_names, template, clip=evaluation.clip, audio=evaluation.audio,
+                                 tolerance_sec=evaluation.params.event_tolerance_sec, seed=evaluation.seed, true_sec=true_sec)
+
+    evaluation.figures.add(template, NAMES if true_sec is None else NAMES + TRUTH_NAMES, compute)
+
+
+def true_events(events: pd.DataFrame, origins: Sequence[tuple[str, float]]) -> list[np.ndarray]:
+    """Of each window, the true event times in seconds from its beginning; times outside it are kept, a partner may lie there."""
+    times = {path: group["time_sec"].to_numpy() for path, group in events.groupby("source_path")}
+    return [times.get(path, np.zeros(0)) - start_sec for path, start_sec in origins]
 
 
 def require_known_events(events: pd.DataFrame, class_names: Sequence[str]) -> None:
@@ -24,7 +47,7 @@ def require_known_events(events: pd.DataFrame, class_names: Sequence[str]) -> No
         raise NotComputable("needs the demo's clips, whose events are known; set data.raw to data/demo_data/clips")
 
 
-def synchrony_figures(windows: WindowSet, class_names: Sequence[str], template: Figure, *, clip: ClipParams, audio: AudioParams,
+def synchrony_figures(windows: Sequence[Window], class_names: Sequence[str], template: Figure, *, clip: ClipParams, audio: AudioParams,
                       tolerance_sec: float, seed: int, true_sec: Sequence[np.ndarray] | None = None) -> list[Figure]:
     """event_recall: share of the events seen that are heard within the tolerance; event_precision: of the events heard that are seen.
 

@@ -2,15 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+import torch
+from torch.nn import functional as F
 
-from pipeline.contracts.decoded import FRAMES, META, read_decoded
+from pipeline.contracts.decoded import FRAMES, META, WAVEFORM, read_decoded
+from pipeline.contracts.outputs import hash_file
 from pipeline.contracts.samples import read_lossless
+from pipeline.contracts.shards import read_hashes
 from pipeline.contracts.windows import window_key, window_samples, window_starts, window_waveform
 from pipeline.errors import DataError
 from pipeline.params import AudioParams, ClipParams
@@ -34,9 +39,28 @@ class Window:
 class WindowSet(Protocol):
     """Windows that are loaded when asked for."""
 
+    @property
+    def class_ids(self) -> list[int]:
+        """Of each window; no frame is read."""
+
+    @property
+    def origins(self) -> list[tuple[str, float]]:
+        """Of each window, what it belongs to (its source video, or the sample itself) and where it begins in it, seconds."""
+
+    @property
+    def addresses(self) -> list[str]:
+        """Of each window, a hash that two windows share only if they look and sound the same."""
+
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Window]: ...
+
+    def __getitem__(self, i: int) -> Window: ...
+
+
+def sources(windows: WindowSet) -> list[str]:
+    """What each window belongs to: the bootstrap draws these."""
+    return [source for source, _ in windows.origins]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +76,34 @@ class RealWindows:
 
     def __init__(self, decode: Path, split: str, places: Sequence[Place], clip: ClipParams, audio: AudioParams) -> None:
         self.reader = read_decoded(decode, split)
-        self.places, self.clip, self.audio = list(places), clip, audio
+        self.decode, self.places, self.clip, self.audio = decode, list(places), clip, audio
         self._index = {key: i for i, key in enumerate(self.reader.keys)}
         for place in self.places:
             if place.clip_id not in self._index:
                 raise DataError(f"{decode} has no {split} clip {place.clip_id}, which data/sample was conditioned on; "
                                 "run: dvc repro sample")
+
+    @cached_property
+    def _metas(self) -> list[dict[str, Any]]:
+        reader = read_decoded(self.decode, None, (META,))
+        rows = {key: i for i, key in enumerate(reader.keys)}
+        metas = {clip_id: reader[rows[clip_id]]["meta"] for clip_id in {place.clip_id for place in self.places}}
+        return [metas[place.clip_id] for place in self.places]
+
+    @property
+    def class_ids(self) -> list[int]:
+        return [int(meta["class_id"]) for meta in self._metas]
+
+    @property
+    def origins(self) -> list[tuple[str, float]]:
+        return [(str(meta["source_path"]), float(meta["start_sec"]) + place.start_frame / self.clip.fps)
+                for meta, place in zip(self._metas, self.places, strict=True)]
+
+    @property
+    def addresses(self) -> list[str]:
+        frames, waveforms = (read_hashes(self.decode, field) for field in (FRAMES, WAVEFORM))
+        shape = f"{self.clip.num_frames} at {self.clip.fps}, {self.audio.sample_rate_hz} Hz"
+        return [f"{frames[place.clip_id]} {waveforms[place.clip_id]} {place.start_frame} {shape}" for place in self.places]
 
     def __len__(self) -> int:
         return len(self.places)
@@ -82,7 +128,18 @@ class SampleWindows:
     def __init__(self, sample: Path, rows: pd.DataFrame, clip: ClipParams, audio: AudioParams) -> None:
         self.sample, self.clip, self.audio = sample, clip, audio
         self.rows = rows.reset_index(drop=True)
-        self.class_ids: list[int] = self.rows["class_id"].tolist()
+
+    @property
+    def class_ids(self) -> list[int]:
+        return self.rows["class_id"].tolist()
+
+    @property
+    def origins(self) -> list[tuple[str, float]]:
+        return [(str(name), 0.0) for name in self.rows["sample_id"]]
+
+    @property
+    def addresses(self) -> list[str]:
+        return [hash_file(self._path(i)) for i in range(len(self))]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -99,13 +156,51 @@ class SampleWindows:
 
     def load(self, i: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(frames, waveform, gray) as the sample stage wrote them."""
-        path = self.sample / str(self.rows["lossless"][i])
-        if not path.is_file():
-            raise DataError(f"{path} is missing though samples.parquet names it; run: dvc repro sample --force")
+        path = self._path(i)
         frames, waveform, gray = read_lossless(path)
         if len(frames) != self.clip.num_frames:
             raise DataError(f"{path} has {len(frames)} frames, {self.clip.num_frames} needed (clip.num_frames); run: dvc repro sample")
         return frames, waveform, gray
+
+    def _path(self, i: int) -> Path:
+        path = self.sample / str(self.rows["lossless"][i])
+        if not path.is_file():
+            raise DataError(f"{path} is missing though samples.parquet names it; run: dvc repro sample --force")
+        return path
+
+
+class Resized:
+    """The same windows with smaller frames: areas averaged by the triangle filter of torch's antialiased bilinear resize."""
+
+    def __init__(self, windows: WindowSet, size_px: int) -> None:
+        """Args:
+            size_px: side of the square frames that come out; those that go in are squares.
+        """
+        self.windows, self.size_px = windows, size_px
+
+    @property
+    def class_ids(self) -> list[int]:
+        return self.windows.class_ids
+
+    @property
+    def origins(self) -> list[tuple[str, float]]:
+        return self.windows.origins
+
+    @property
+    def addresses(self) -> list[str]:
+        return [f"{address} at {self.size_px} px, bilinear antialiased" for address in self.windows.addresses]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __iter__(self) -> Iterator[Window]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Window:
+        window = self.windows[i]
+        images = torch.from_numpy(window.frames).permute(0, 3, 1, 2).float()
+        images = F.interpolate(images, size=(self.size_px, self.size_px), mode="bilinear", align_corners=False, antialias=True)
+        return replace(window, frames=images.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy())
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from stages.report.curves import Curve, curve_figure
@@ -47,10 +48,10 @@ class Content:
     num_samples: int
     pairs: Mapping[str, Sequence[Pair]]
     """By task."""
-    metrics: Sequence[Mapping[str, str]]
-    """Rows of metrics.csv."""
-    missing: Sequence[Mapping[str, str]]
-    """Rows of not_computed.json."""
+    metrics: Sequence[Mapping[str, Any]]
+    """Rows of metrics.parquet that have a value."""
+    missing: Sequence[Mapping[str, Any]]
+    """Those that have none."""
     curves: Mapping[str, Sequence[Curve]]
     """By what was trained."""
     params: Mapping[str, str]
@@ -93,15 +94,15 @@ def page(content: Content) -> str:
 <main>
 {body}
 </main>
-<footer>The same figures for machines: <code>data/evaluate/metrics.json</code> and <code>metrics.csv</code>.</footer>
+<footer>The same figures for machines: <code>data/evaluate/metrics.json</code> and <code>metrics.parquet</code>.</footer>
 </body>
 </html>
 """
 
 
-def number(value: str) -> str:
-    """A figure for reading: four significant digits."""
-    return f"{float(value):.4g}" if value else ""
+def number(value: float | None) -> str:
+    """A figure for reading: four significant digits; "" for none."""
+    return "" if value is None else f"{value:.4g}"
 
 
 def _tiles(content: Content) -> str:
@@ -111,7 +112,7 @@ def _tiles(content: Content) -> str:
     by_name = {(row["task"], row["name"]): row for row in content.metrics}
     for task, name, says in HEADLINES:
         if row := by_name.get((task, name)):
-            floor = f" (floor {number(row['floor'])})" if row["floor"] else ""
+            floor = f" (floor {number(row['floor'])})" if number(row["floor"]) else ""
             tiles.append((number(row["value"]), says + floor))
     return '<ul class="tiles">' + "".join(f"<li><b>{text(value)}</b>{text(says)}</li>" for value, says in tiles) + "</ul>"
 
@@ -138,36 +139,40 @@ def _video(shown: Shown, says: str) -> str:
             f'<img class="mel" src="{text(quote(shown.mel))}" alt="The sound, time to the right, pitch upwards: {label}"></figure>')
 
 
-def _metrics(rows: Sequence[Mapping[str, str]]) -> str:
+def _metrics(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "<p>No figure could be computed.</p>"
     says = ("<p>Read each value beside its floor. For distances the floor is what real clips get in the samples' place, at the same "
             "counts; for accuracies it is guessing; for events it is each picture beside another clip's sound. "
             "With few samples a distance is large even for perfect ones: that is why the floor has equal counts.</p>")
     columns = [("Figure", False), ("Value", True), ("Floor", True), ("What it says", False), ("Measured on", False)]
-    tables = [_table(f"{TASKS[task][0]}", columns, [_metric_cells(row) for row in rows if row["task"] == task], f"({task})")
-              for task in TASK_ORDER if any(row["task"] == task for row in rows)]
-    extractors = sorted({(row["extractor"], row["weights"], row["input"]) for row in rows if row["extractor"]})
+    tables = [_table(f"{TASKS[task][0]}", columns, [_metric_cells(row) for row in of_task], f"({task}, protocol {protocol})")
+              for protocol in dict.fromkeys(row["protocol"] for row in rows) for task in TASK_ORDER
+              if (of_task := [row for row in rows if (row["protocol"], row["task"]) == (protocol, task)])]
+    extractors = sorted({(row["extractor"], row["weights"][:12], row["input"]) for row in rows if row["extractor"]})
     inputs = _table("What the extractors see", [("Extractor", False), ("Weights", False), ("Input", False)],
                     [[text(cell) for cell in extractor] for extractor in extractors]) if extractors else ""
     return says + f'<div class="tables">{"".join(tables)}{inputs}</div>'
 
 
-def _metric_cells(row: Mapping[str, str]) -> list[str]:
+def _metric_cells(row: Mapping[str, Any]) -> list[str]:
     counts = f"{row['num_samples']} windows"
-    if row["num_reference"] not in ("", "0"):
+    if row["num_reference"]:
         counts += f" against {row['num_reference']}: {row['reference']}"
-    by = f"<small>extractor {text(row['extractor'])}, weights {text(row['weights'])}</small>" if row["extractor"] else ""
-    floor = f"{number(row['floor'])}<small>{text(row['floor_kind'])}</small>" if row["floor"] else "none"
-    return [text(row["name"]).replace("_", "_<wbr>"), number(row["value"]), floor, text(meaning(row["name"])), text(counts) + by]
+    by = f"<small>extractor {text(row['extractor'])}, weights {text(row['weights'][:12])}</small>" if row["extractor"] else ""
+    note = f"<small>{text(row['note'])}</small>" if row["note"] else ""
+    floor = f"{number(row['floor'])}<small>{text(row['floor_kind'])}</small>" if number(row["floor"]) else "none"
+    around = f"<small>{number(row['low'])} to {number(row['high'])}</small>" if number(row["low"]) else ""
+    return [text(row["name"]).replace("_", "_<wbr>"), number(row["value"]) + around, floor, text(meaning(row["name"])),
+            text(counts) + by + note]
 
 
-def _missing(rows: Sequence[Mapping[str, str]]) -> str:
+def _missing(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "<p>Nothing: every figure that this version knows is above.</p>"
     reasons: dict[str, list[str]] = {}
     for row in rows:
-        reasons.setdefault(row["reason"], []).append(f"{row['name']} ({row['task']})")
+        reasons.setdefault(row["not_computed"], []).append(f"{row['name']} ({row['task']}, {row['protocol']})")
     return _table("", [("Figures", False), ("Why, and what to do", False)],
                   [[text(", ".join(names)), text(reason)] for reason, names in reasons.items()])
 

@@ -1,7 +1,5 @@
 """The stage: choose examples, write their files, and the page."""
 
-import csv
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +7,8 @@ import pandas as pd
 import yaml
 
 from pipeline.contracts.clips import class_names, read_clips, read_rejected
-from pipeline.contracts.outputs import read_success, require_whole, stage_output, write_text
+from pipeline.contracts.metrics import metrics_rows
+from pipeline.contracts.outputs import read_success, stage_output, write_text
 from pipeline.contracts.samples import read_samples
 from pipeline.params import AudioParams, ClipParams, ReportParams
 from pipeline.progress import say
@@ -36,12 +35,13 @@ def run(*, clip: ClipParams, audio: AudioParams, report: ReportParams, inventory
         pairs = {task: [pair_of(row, media, place) for place, (_, row) in enumerate(examples(group, report.num_examples).iterrows())]
                  for task in TASKS if len(group := samples[samples["task"] == task])}
         media.write_sheets()
+        figures = metrics_rows(evaluate)
         clips, rejected = read_clips(inventory), read_rejected(inventory)
         stages = {"inventory": inventory, "decode": decode, "audio_images": audio_images, **trained, "sample": sample, "evaluate": evaluate}
         content = Content(
             classes=clips_per_class(clips), clip_sec=float(clips["duration_sec"].sum()), num_samples=len(samples), pairs=pairs,
             rejected={str(reason): int(count) for reason, count in rejected["reason"].value_counts().sort_index().items()},
-            metrics=read_metrics(evaluate), missing=json.loads((evaluate / "not_computed.json").read_text(encoding="utf-8")),
+            metrics=[row for row in figures if row["value"] is not None], missing=[row for row in figures if row["value"] is None],
             curves={name: read_curves(folder / "curves.csv") for name, folder in curve_folders(trained, evaluate).items()},
             params={name: yaml.safe_dump(read_success(folder)["params"], allow_unicode=True) for name, folder in stages.items()})
         write_text(work.folder / "index.html", page(content))
@@ -73,9 +73,3 @@ def clips_per_class(clips: pd.DataFrame) -> list[tuple[str, int, int]]:
     """(class, training clips, held-out clips) by class_id."""
     counts = clips.groupby(["class_name", "split"]).size()
     return [(name, int(counts.get((name, "train"), 0)), int(counts.get((name, "test"), 0))) for name in class_names(clips)]
-
-
-def read_metrics(evaluate: Path) -> list[dict[str, str]]:
-    """Rows of metrics.csv of a finished evaluate stage."""
-    with (require_whole(evaluate) / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))

@@ -67,14 +67,15 @@ def test_look_names_the_page_one_video_a_task_and_the_figures(tmp_path: Path) ->
         (tmp_path / name).touch()
     (tmp_path / "data/evaluate").mkdir()
     (tmp_path / "data/evaluate/metrics.json").write_text(json.dumps(
-        {"svg": {"fvd_local": 12.345678, "event_recall": 0.5, "event_recall_floor": 0.25}}))
+        {"demo/svg/fvd_local": 12.345678, "demo/svg/event_recall": 0.5, "demo/svg/event_recall_floor": 0.25,
+         "demo/svg/event_recall_low": 0.4, "demo/svg/event_recall_high": 0.6}))
     lines = where_to_look(tmp_path)
     assert lines[0] == f"report    {tmp_path / 'data/report/index.html'}"
     assert [Path(line.split()[-1]).name for line in lines[1:4]] == ["svg-0000.mp4", "a2v-0000.mp4", "v2a-0000.mp4"]
     assert lines[4:] == ["",
-                         "task  figure        value  floor",
-                         "svg   fvd_local     12.35",
-                         "svg   event_recall    0.5   0.25"]
+                         "protocol  task  figure        value  95% interval  floor",
+                         "demo      svg   fvd_local     12.35",
+                         "demo      svg   event_recall    0.5    0.4 to 0.6   0.25"]
 
 
 def test_look_shows_what_there_is(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ import torch
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
-from stages.evaluate.distances import RealFeatures, distance_figures, reconstruction_figures
+from stages.evaluate.distances import Comparison, Counts, Rows, distance_figures, floor_of, metric_names
 from stages.evaluate.figures import Figure, NotComputable
 from stages.evaluate.frechet import frechet_distance, gaussian_frechet_distance, rank_note
 from stages.evaluate.mmd import polynomial_kernels, polynomial_mmd
 
-TEMPLATE = Figure(name="", task="svg", value=0.0, extractor="local")
+TEMPLATE = Figure(protocol="demo", task="svg", extractor="local")
+COUNTS = Counts(min_samples=16, wanted=24, replicates=100)
 
 
 def test_frechet_of_diagonal_gaussians_is_the_closed_form() -> None:
@@ -112,31 +113,57 @@ def test_unequal_widths_single_rows_and_nan_are_refused(distance) -> None:  # ty
             distance(x, bad)
 
 
+def rows(features: np.ndarray) -> Rows:
+    """Every row its own source."""
+    return Rows(features, [str(i) for i in range(len(features))])
+
+
+def fvd_of(samples: np.ndarray, reference: np.ndarray, floor: tuple[np.ndarray, np.ndarray] | None = None) -> Figure:
+    return distance_figures(Comparison(rows(samples), rows(reference), floor), TEMPLATE, ["fvd_local"], COUNTS, seed=1)[0]
+
+
 def test_the_floor_uses_as_many_real_windows_as_there_are_samples() -> None:
     random = np.random.default_rng(4)
-    real = RealFeatures(random.normal(size=(50, 4)), random.normal(size=(60, 4)))
-    samples = random.normal(size=(20, 4)) + 3
-    fvd, kvd = distance_figures(samples, real, TEMPLATE, "video", 16)
-    assert (fvd.name, kvd.name, fvd.num_samples, fvd.num_reference) == ("fvd_local", "kvd_local", 20, 50)
-    assert fvd.floor == frechet_distance(real.floor[:20], real.reference)
+    reference, others, samples = random.normal(size=(50, 4)), random.normal(size=(60, 4)), random.normal(size=(20, 4)) + 3
+    fvd = fvd_of(samples, reference, floor_of(others, reference, 20))
+    assert (fvd.name, fvd.num_samples, fvd.num_reference) == ("fvd_local", 20, 50)
+    assert fvd.floor == frechet_distance(others[:20], reference)
     assert fvd.floor_kind == "real against real, equal counts"
-    assert fvd.value > 5 * fvd.floor
+    assert fvd.value is not None and fvd.value > 5 * fvd.floor
 
 
 def test_without_enough_real_windows_there_is_no_floor_rather_than_one_of_another_size() -> None:
     random = np.random.default_rng(5)
-    real = RealFeatures(random.normal(size=(50, 4)), random.normal(size=(19, 4)))
-    fad, = distance_figures(random.normal(size=(20, 4)), real, TEMPLATE, "audio", 16)
-    assert (fad.name, fad.floor, fad.floor_kind) == ("fad_local", None, "")
+    reference = random.normal(size=(50, 4))
+    assert floor_of(random.normal(size=(19, 4)), reference, 20) is None
+    fvd = fvd_of(random.normal(size=(20, 4)), reference)
+    assert (fvd.floor, fvd.floor_kind) == (None, "")
 
 
-@pytest.mark.parametrize(("num_samples", "num_reference", "says"), [(15, 50, "data/sample has 15; raise sample.num_samples"),
+def test_intervals_hold_the_value_and_narrow_with_more_samples() -> None:
+    random = np.random.default_rng(14)
+    reference = random.normal(size=(400, 4))
+    found = [distance_figures(Comparison(rows(random.normal(0.5, 1, size=(count, 4))), rows(reference), None), TEMPLATE,
+                              ["fvd_local", "kvd_local"], COUNTS, seed=1) for count in (40, 640)]
+    for few, many in zip(*found, strict=True):
+        widths = [figure.high - figure.low for figure in (few, many)]  # type: ignore[operator]
+        assert all(figure.low < figure.value < figure.high for figure in (few, many))  # type: ignore[operator]
+        assert widths[1] < 0.6 * widths[0]
+
+
+def test_fewer_samples_than_the_protocol_has_and_lacking_rank_are_said() -> None:
+    random = np.random.default_rng(15)
+    note = fvd_of(random.normal(size=(20, 30)), random.normal(size=(90, 30))).note
+    assert note.startswith("20 samples, the protocol has 24; covariance of samples has rank 19 at most of 30")
+    assert fvd_of(random.normal(size=(60, 3)), random.normal(size=(90, 3))).note == ""
+
+
+@pytest.mark.parametrize(("num_samples", "num_reference", "says"), [(15, 50, "there are 15; raise sample.num_samples"),
                                                                      (20, 3, "there are 3; add clips")])
 def test_too_few_is_absent_with_the_way_out(num_samples: int, num_reference: int, says: str) -> None:
     random = np.random.default_rng(6)
-    real = RealFeatures(random.normal(size=(num_reference, 4)), random.normal(size=(50, 4)))
     with pytest.raises(NotComputable, match=says):
-        distance_figures(random.normal(size=(num_samples, 4)), real, TEMPLATE, "video", 16)
+        fvd_of(random.normal(size=(num_samples, 4)), random.normal(size=(num_reference, 4)))
 
 
 def test_features_that_are_not_finite_name_the_samples() -> None:
@@ -144,14 +171,18 @@ def test_features_that_are_not_finite_name_the_samples() -> None:
     samples = random.normal(size=(20, 4))
     samples[[2, 9], 1] = np.inf
     with pytest.raises(NotComputable, match=r"\[2, 9\]"):
-        distance_figures(samples, RealFeatures(random.normal(size=(50, 4)), samples[:0]), TEMPLATE, "video", 16)
+        fvd_of(samples, random.normal(size=(50, 4)))
 
 
 def test_perfect_reconstructions_have_distance_zero_under_a_floor_above_it() -> None:
     random = np.random.default_rng(8)
-    originals = random.normal(size=(20, 4))
-    real = RealFeatures(random.normal(size=(50, 4)), random.normal(size=(50, 4)))
-    rfvd, _ = reconstruction_figures(originals, originals, real, TEMPLATE, "video", 16)
-    assert rfvd.name == "rfvd_local"
+    originals, others = random.normal(size=(20, 4)), random.normal(size=(50, 4))
+    rfvd = fvd_of(originals, originals, floor_of(others, random.normal(size=(20, 4)), 20))
     assert rfvd.value == pytest.approx(0, abs=1e-9)
     assert rfvd.floor is not None and rfvd.floor > 0.01
+
+
+def test_names_say_what_was_compared() -> None:
+    assert metric_names("video", "local") == ["fvd_local", "kvd_local"]
+    assert metric_names("audio", "vggish", "train") == ["fad_vggish_to_train"]
+    assert metric_names("audio", "local", "originals") == ["rfad_local"]

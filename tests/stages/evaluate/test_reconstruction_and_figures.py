@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.contracts.metrics import metrics_rows
+from pipeline.contracts.outputs import stage_output
 from stages.evaluate.figures import Figure, Figures, NotComputable, six_digits, write_figures
 from stages.evaluate.reconstruction import psnr_db, ssim
 
@@ -28,20 +30,24 @@ def test_ssim_falls_with_noise_and_refuses_small_or_unequal_images() -> None:
         psnr_db(original[:, :8], original)
 
 
-def test_a_figure_without_a_finite_value_is_listed_and_not_written(tmp_path: Path) -> None:
-    figures = Figures()
-    figures.add("svg", ["a", "b"], lambda: [Figure(name="a", task="svg", value=1.23456789, floor=0.5, floor_kind="chance"),
-                                            Figure(name="b", task="svg", value=float("nan"))])
+def test_a_figure_without_a_finite_value_is_listed_with_a_reason_and_has_no_number(tmp_path: Path) -> None:
+    figures, svg = Figures(), Figure(protocol="demo", task="svg", extractor="local")
+    figures.add(svg, ["a", "b"], lambda: [svg.with_value("a", 1.23456789, 0.5, "chance", 8, 0, (1.0, 2.0)),
+                                          svg.with_value("b", float("nan"), None, "", 8, 0)])
 
     def fails() -> list[Figure]:
         raise NotComputable("needs more")
 
-    figures.add("a2v", ["c"], fails)
-    write_figures(tmp_path, figures)
-    assert json.loads((tmp_path / "metrics.json").read_text()) == {"svg": {"a": 1.23457, "a_floor": 0.5}}
-    assert {(row["name"], row["task"]) for row in json.loads((tmp_path / "not_computed.json").read_text())} == {("b", "svg"), ("c", "a2v")}
-    header = (tmp_path / "metrics.csv").read_text().splitlines()[0]
-    assert header.startswith("name,task,value,floor,floor_kind,extractor,weights,input,reference,num_samples")
+    figures.add(Figure(protocol="demo", task="a2v"), ["c"], fails)
+    with stage_output(tmp_path / "evaluate", params={}, inputs={}, code=Path(__file__).parent) as work:
+        write_figures(work.folder, figures)
+    assert json.loads((tmp_path / "evaluate/metrics.json").read_text()) == {
+        "demo/svg/a": 1.23457, "demo/svg/a_floor": 0.5, "demo/svg/a_low": 1.0, "demo/svg/a_high": 2.0}
+    found = {(row["task"], row["name"]): row for row in metrics_rows(tmp_path / "evaluate")}
+    assert list(found) == [("svg", "a"), ("svg", "b"), ("a2v", "c")]
+    assert (found["svg", "a"]["value"], found["svg", "a"]["extractor"], found["svg", "a"]["not_computed"]) == (1.23457, "local", "")
+    assert found["svg", "b"]["value"] is None and "finite" in found["svg", "b"]["not_computed"]
+    assert found["a2v", "c"]["not_computed"] == "needs more"
 
 
 def test_six_digits() -> None:

@@ -1,6 +1,5 @@
 """The whole stage on tiny synthetic folders. `pytest tests/stages/evaluate/test_run.py`"""
 
-import csv
 import dataclasses
 import json
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.contracts.metrics import metrics_rows
 from pipeline.contracts.samples import read_samples, write_samples
 from pipeline.errors import DataError, WeightsError
 from pipeline.params import ComputeParams, EvaluateParams, PretrainedParams, TrainParams
@@ -18,19 +18,25 @@ TRAIN = TrainParams(steps=80, batch_size=8, grad_accumulation=1, learning_rate=5
                     weight_decay=0.01, grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=10, checkpoint_every=80,
                     gradient_checkpointing=False, compile=False, channels_last=False)
 NO_I3D = PretrainedParams(source=None, revision=None, subfolder=None, sha256=None)
-PARAMS = EvaluateParams(max_windows=16, max_train_windows=32, min_samples=6, i3d=NO_I3D, classifier_train=TRAIN, event_tolerance_sec=0.1)
+PARAMS = EvaluateParams(protocols=("demo",), max_windows=16, max_train_windows=32, min_samples=6, i3d=NO_I3D, classifier_train=TRAIN,
+                        event_tolerance_sec=0.1)
 
 
 def evaluate(finished, params: EvaluateParams = PARAMS, out: str = "evaluate") -> dict[str, dict[str, float]]:  # type: ignore[no-untyped-def]
+    """Task -> figure -> value, by protocol demo."""
     run(seed=7, clip=finished.clip, audio=finished.audio, evaluate=params,
         compute=ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None),
         decode=finished.decode, audio_images=finished.audio_images, sample=finished.sample, demo_data=finished.demo_data,
         inventory=finished.inventory, out=finished.root / out)
-    return json.loads((finished.root / out / "metrics.json").read_text())
+    tasks: dict[str, dict[str, float]] = {}
+    for key, value in json.loads((finished.root / out / "metrics.json").read_text()).items():
+        _, task, name = key.split("/")
+        tasks.setdefault(task, {})[name] = value
+    return tasks
 
 
 def missing(folder: Path) -> dict[str, str]:
-    return {f"{row['task']}/{row['name']}": row["reason"] for row in json.loads((folder / "not_computed.json").read_text())}
+    return {f"{row['task']}/{row['name']}": row["not_computed"] for row in metrics_rows(folder) if row["value"] is None}
 
 
 def test_every_task_gets_the_figures_of_what_it_generates(finished_run) -> None:  # type: ignore[no-untyped-def]
@@ -47,9 +53,10 @@ def test_every_task_gets_the_figures_of_what_it_generates(finished_run) -> None:
     assert metrics["reconstruction"]["rfvd_local"] < 1e-6
     assert metrics["real"]["video_class_accuracy_local"] == 1 and metrics["real"]["audio_class_accuracy_local"] == 1
     assert "needs an I3D" in missing(finished.root / "evaluate")["svg/fvd_i3d"]
-    with (finished.root / "evaluate" / "metrics.csv").open() as file:
-        fvd = next(row for row in csv.DictReader(file) if (row["name"], row["task"]) == ("fvd_local", "svg"))
-    assert (fvd["extractor"], fvd["num_samples"], fvd["num_frames"], fvd["fps"], len(fvd["weights"])) == ("local", "8", "10", "10", 12)
+    fvd = next(row for row in metrics_rows(finished.root / "evaluate") if (row["name"], row["task"]) == ("fvd_local", "svg"))
+    assert (fvd["extractor"], fvd["num_samples"], fvd["num_frames"], fvd["fps"], len(fvd["weights"])) == ("local", 8, 10, 10, 64)
+    assert fvd["low"] <= fvd["value"] <= fvd["high"] and "8 samples, the protocol has 256" in fvd["note"]
+    assert {"fvd_local_to_train", "fvd_local_to_train_floor"} <= set(metrics["svg"])
 
 
 def test_noise_in_the_samples_raises_the_distances(finished_run) -> None:  # type: ignore[no-untyped-def]
@@ -73,7 +80,7 @@ def test_too_few_samples_leave_the_distance_out_and_say_why(finished_run) -> Non
     finished = finished_run(samples_per_task=3, tasks=("svg",))
     metrics = evaluate(finished)
     assert "fvd_local" not in metrics["svg"] and "video_class_accuracy_local" in metrics["svg"]
-    assert missing(finished.root / "evaluate")["svg/fvd_local"].startswith("needs 6 samples (evaluate.min_samples), data/sample has 3")
+    assert missing(finished.root / "evaluate")["svg/fvd_local"].startswith("needs 6 samples (evaluate.min_samples), there are 3")
 
 
 def test_one_class_is_measured_without_class_accuracy(finished_run) -> None:  # type: ignore[no-untyped-def]

@@ -11,7 +11,7 @@ from stages.evaluate.figures import Figure, NotComputable
 from stages.evaluate.synchrony import require_known_events, synchrony_figures
 from stages.evaluate.windows import Window
 
-TEMPLATE = Figure(name="", task="svg", value=0.0)
+TEMPLATE = Figure(protocol="demo", task="svg")
 
 
 def flash(frame: int, late_sec: float, clip: ClipParams, rate: int) -> Window:

@@ -1,7 +1,5 @@
 """The page: whole, self-contained, safe against odd names. `pytest tests/stages/report/test_page.py`"""
 
-import csv
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.contracts.metrics import METRICS_SCHEMA, write_metrics
 from pipeline.contracts.outputs import stage_output, write_text
 from pipeline.contracts.samples import read_samples, write_samples
 from pipeline.errors import DataError
@@ -22,7 +21,13 @@ from stages.report.glossary import meaning
 from stages.report.media import write_mel
 from stages.report.run import examples
 
-COLUMNS = ("name", "task", "value", "floor", "floor_kind", "extractor", "weights", "input", "reference", "num_samples", "num_reference")
+
+def figure(**fields: object) -> dict[str, object]:
+    """A row of metrics.parquet, what is not given left empty."""
+    counts = ("num_samples", "num_reference", "resolution_px", "fps", "num_frames")
+    numbers = ("value", "low", "high", "floor")
+    empty = {name: 0 if name in counts else None if name in numbers else "" for name in METRICS_SCHEMA.names}
+    return {**empty, "protocol": "demo", **fields}
 
 
 class Tags(HTMLParser):
@@ -56,15 +61,12 @@ def write_report(finished, num_examples: int = 3, out: str = "report") -> Path: 
         with stage_output(root / name, params={}, inputs={}, code=Path(__file__).parent) as work:
             if curves:
                 write_text(work.folder / "curves.csv", curves)
-    rows = [dict.fromkeys(COLUMNS, "") | {"name": "fvd_local", "task": "svg", "value": "12.3456", "floor": "3.5", "num_samples": "8",
-                                          "extractor": "local", "num_reference": "12"},
-            dict.fromkeys(COLUMNS, "") | {"name": "psnr_db", "task": "reconstruction", "value": "31.25"}]
+    rows = [figure(name="fvd_local", task="svg", value=12.3456, floor=3.5, low=11.5, high=13.25, num_samples=8, extractor="local",
+                   num_reference=12),
+            figure(name="psnr_db", task="reconstruction", value=31.25),
+            figure(name="fvd_i3d", task="svg", not_computed="needs <an I3D>")]
     with stage_output(root / "evaluate", params={"seed": 7}, inputs={}, code=Path(__file__).parent) as work:
-        with (work.folder / "metrics.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-        write_text(work.folder / "not_computed.json", json.dumps([{"name": "fvd_i3d", "task": "svg", "reason": "needs <an I3D>"}]))
+        write_metrics(work.folder, rows)
     run(clip=finished.clip, audio=finished.audio, report=ReportParams(num_examples=num_examples), inventory=finished.inventory,
         decode=finished.decode, audio_images=finished.audio_images, klvae=root / "klvae", autoencoder=root / "autoencoder",
         dit=root / "dit", sample=finished.sample, evaluate=root / "evaluate", out=root / out)
@@ -115,7 +117,7 @@ def test_figures_stand_beside_their_floors_and_absences_have_reasons(finished_ru
     page = (write_report(finished_run()) / "index.html").read_text()
     line = next(line for line in page.split("<tr>") if line.startswith('<th scope="row">fvd_<wbr>local'))
     assert "12.35" in line and "3.5" in line and "Not comparable with a published FVD" in line and "8 windows against 12" in line
-    assert "fvd_i3d (svg)" in page and "31.25" in page
+    assert "fvd_i3d (svg, demo)" in page and "31.25" in page
     for reason in ("unreadable", "no_audio"):
         assert f'<th scope="row">{reason}</th><td class="number">1</td>' in page
     assert '<th scope="row">across</th><td class="number">4</td><td class="number">4</td>' in page

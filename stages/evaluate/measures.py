@@ -1,0 +1,16 @@
+"""The measures by name: each takes what it can from an `Evaluation`, looks at one `Group` of windows, and adds figures.
+
+A protocol lists those that it wants. A measure that lacks what it needs lists its figures as absent with the reason.
+"""
+
+from collections.abc import Callable, Mapping
+
+from stages.evaluate import class_accuracy, distances, reconstruction, synchrony
+from stages.evaluate.evaluation import Evaluation, Group
+
+MEASURES: Mapping[str, Callable[[Evaluation, Group], None]] = {
+    "distances": distances.measure,
+    "class_accuracy": class_accuracy.measure,
+    "likeness": reconstruction.measure,
+    "events": synchrony.measure,
+}
