@@ -392,6 +392,7 @@ class Params:
         smallest = self.klvae.discriminator.min_side_px if self.klvae.loss.adversarial else 0
         require(size >= smallest, "clip.frame_size_px", size, f"{smallest} or more, as klvae.discriminator has its num_layers")
         ae = self.autoencoder
+        require(self.encode.flips or not ae.flip_share, "autoencoder.flip_share", ae.flip_share, "0, or encode.flips true")
         require(
             ae.num_key_frames <= self.clip.num_frames,
             "autoencoder.num_key_frames",

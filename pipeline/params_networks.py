@@ -70,10 +70,11 @@ class KLVAEParams:
     block_channels: tuple[int, ...]
     """`scratch`: channels of each resolution; one fewer halvings than entries."""
     layers_per_block: int
+    audio_share: float
+    """Share of audio images in each batch of the training, the rest are frames; 0.5: as many (the paper presets)."""
     loss: KLVAELossParams
     discriminator: PatchDiscriminatorParams
     train: TrainParams
-    """Its batches are half frames, half audio images."""
 
     def __post_init__(self) -> None:
         require(
@@ -83,7 +84,8 @@ class KLVAEParams:
             f"a hub id or a local folder, as klvae.mode is {self.mode}",
         )
         batch = self.train.batch_size
-        require(batch % 2 == 0, "klvae.train.batch_size", batch, "an even number, half frames and half audio images")
+        require(0 < round(batch * self.audio_share) < batch, "klvae.audio_share", self.audio_share,
+                f"a share that leaves both audio images and frames in a batch of {batch} (klvae.train.batch_size)")
         start = self.discriminator.start_step
         require(
             not self.loss.adversarial or start < self.train.steps,
@@ -256,6 +258,8 @@ class AutoencoderParams:
     """z_v is read off the learnable content frame alone (the paper), or off it and every frame (learns motion in minutes)."""
     num_target_frames: int
     """Frames that one training step decodes, i < j < ..."""
+    flip_share: float
+    """Probability that a window's frames are mirrored left to right in training; more than 0 needs encode.flips. Published: 0.5."""
     condition_dropout: float
     """Probability that prompt and features are dropped in training, for guidance."""
     audio_encoder: EncoderParams
@@ -271,6 +275,7 @@ class AutoencoderParams:
     train: TrainParams
 
     def __post_init__(self) -> None:
+        require(0 <= self.flip_share <= 1, "autoencoder.flip_share", self.flip_share, "0 to 1")
         require(0 <= self.condition_dropout < 1, "autoencoder.condition_dropout", self.condition_dropout, "0 to less than 1")
         require(
             self.num_target_frames >= 2,

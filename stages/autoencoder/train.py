@@ -28,7 +28,8 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLat
     """Write `out` (see the package's docstring) and return the closing summary."""
     sections = {"seed": seed, "clip": clip, "kl_latent": kl_latent, "autoencoder": autoencoder, "warm_start": warm_start}
     with stage_output(out, params=sections, inputs={"encode": encode, "klvae": klvae}, code=Path(__file__).parent) as work:
-        windows, held_out = (MomentWindows(encode, split, clip.num_frames) for split in ("train", "test"))
+        windows = MomentWindows(encode, "train", clip.num_frames, flip_share=autoencoder.flip_share)
+        held_out = MomentWindows(encode, "test", clip.num_frames)
         shapes = Shapes(kl_latent.channels, clip.frame_size_px // kl_latent.factor, clip.num_frames, class_names(encode))
         if windows.latent_shape != (shapes.kl_channels, shapes.kl_side):
             raise DataError(f"{encode} holds latents of {windows.latent_shape[0]} channels and side {windows.latent_shape[1]}, params.yaml "

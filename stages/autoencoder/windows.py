@@ -20,16 +20,17 @@ CACHE_BYTES = 4 * 2**30
 class MomentWindows:
     """Random access to the windows of a split, in the shards' order."""
 
-    def __init__(self, folder: Path, split: str | None, num_frames: int) -> None:
+    def __init__(self, folder: Path, split: str | None, num_frames: int, *, flip_share: float = 0.0) -> None:
         """Args:
             folder: the encode stage's output.
             split: "train", "test", or None for both.
             num_frames: frames of a window.
+            flip_share: of the windows in a training batch, whose frames come mirrored left to right.
 
         Raises:
-            DataError: the split is empty.
+            DataError: the split is empty, or mirrored frames are asked for and were not encoded.
         """
-        self.reader, self.num_frames = read_moments(folder, split), num_frames
+        self.reader, self.num_frames, self.flip_share = read_moments(folder, split, flipped=flip_share > 0), num_frames, flip_share
         self.metas: list[dict[str, object]] = [sample["meta"] for sample in ShardReader(folder, split, (META,))]
         starts: list[list[int]] = [list(meta["window_starts"]) for meta in self.metas]  # type: ignore[call-overload]
         self.places = [(clip, number, start) for clip, own in enumerate(starts) for number, start in enumerate(own)]
@@ -37,7 +38,7 @@ class MomentWindows:
         if not self.places:
             raise DataError(f"{folder} has no {split or ''} window; add videos to data.raw (or change inventory.test_share), "
                             f"then run: dvc repro")
-        self._cache: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._cache: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
         self._cached_bytes = 0
 
     def __len__(self) -> int:
@@ -54,16 +55,22 @@ class MomentWindows:
         clip, _, start = self.places[i]
         return {"start_frame": start, **{name: self.metas[clip][name] for name in ("clip_id", "class_id", "split")}}
 
-    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+    def batch(self, indices: Sequence[int], flips: Sequence[bool] = ()) -> dict[str, Tensor]:
         """Windows by index.
+
+        Args:
+            flips: of each window, whether its frames are to be mirrored; none when left out.
 
         Returns:
             video: float16 moments of the frames [b, F, 2c, h, w]; audio: of the audio image [b, 2c, h, w]; class_id: int64 [b].
         """
         videos, audios = [], []
-        for i in indices:
+        for i, flip in zip(indices, flips or [False] * len(indices), strict=True):
             clip, number, start = self.places[i]
-            video, audio = self._clip(clip)
+            video, audio, mirrored = self._clip(clip)
+            if flip:
+                assert mirrored is not None
+                video = mirrored
             if start + self.num_frames > len(video):
                 raise DataError(f"clip {self.metas[clip]['clip_id']} has {len(video)} frames, its window at frame {start} needs "
                                 f"{self.num_frames}; the shards are older than params.yaml, run: dvc repro encode")
@@ -74,15 +81,17 @@ class MomentWindows:
         return {name: torch.from_numpy(values) for name, values in found.items()}
 
     def training_batch(self, step: int, size: int, seed: int) -> dict[str, Tensor]:
-        """This process's items of a step's batch of `size`; each item is drawn by a seed of its own."""
-        return self.batch([derive_seed(seed, "autoencoder", "window", step, item) % len(self) for item in own(range(size))])
+        """This process's items of a step's batch of `size`; each item, and whether it is mirrored, is drawn by a seed of its own."""
+        items = own(range(size))
+        flips = [derive_seed(seed, "autoencoder", "flip", step, item) % 2**20 < self.flip_share * 2**20 for item in items]
+        return self.batch([derive_seed(seed, "autoencoder", "window", step, item) % len(self) for item in items], flips)
 
-    def _clip(self, clip: int) -> tuple[np.ndarray, np.ndarray]:
+    def _clip(self, clip: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         if clip in self._cache:
             return self._cache[clip]
         sample = self.reader[clip]
-        found = sample["video"], sample["audio"]
-        size = found[0].nbytes + found[1].nbytes
+        found = sample["video"], sample["audio"], sample.get("video_flipped")
+        size = sum(array.nbytes for array in found if array is not None)
         if self._cached_bytes + size <= CACHE_BYTES:
             self._cache[clip] = found
             self._cached_bytes += size

@@ -16,7 +16,7 @@ CACHE_BYTES = 2_000_000_000  # decoded clips kept in memory at most; beyond it t
 
 
 class TrainingImages:
-    """Random frames and audio images of one split, half and half."""
+    """Random frames and audio images of one split."""
 
     def __init__(self, decode: Path, audio_images: Path, split: str, size_px: int) -> None:
         self.clips = read_decoded(decode, split, fields=(FRAMES, META))
@@ -25,10 +25,10 @@ class TrainingImages:
         self._frames: dict[int, np.ndarray] = {}
         self._cached_bytes = 0
 
-    def batch(self, size: int, seed: int, *, shared: bool = False) -> Tensor:
-        """uint8 [size, H, W, 3]: the first half frames, the second half audio images, drawn by `seed`; `shared`: this process's items."""
+    def batch(self, size: int, seed: int, *, audio_share: float = 0.5, shared: bool = False) -> Tensor:
+        """uint8 [size, H, W, 3]: frames, then the share of audio images, drawn by `seed`; `shared`: this process's items."""
         rng = np.random.default_rng(seed)
-        num_frames = size // 2
+        num_frames = size - round(size * audio_share)
         drawn = [partial(self.frame, int(rng.integers(len(self.clips))), rng.random()) for _ in range(num_frames)]
         drawn += [partial(self.audio_image, int(rng.integers(len(self.windows)))) for _ in range(size - num_frames)]
         return torch.from_numpy(np.stack([read() for read in (own(drawn) if shared else drawn)]))

@@ -22,7 +22,7 @@ ADVERSARIAL_BETAS = (0.5, 0.9)  # of both optimizers against a discriminator, as
 
 def fit(seed: int, compute: ComputeParams, params: KLVAEParams, klvae: KLVAE, perceptual: PerceptualDistance | None,
         images: TrainingImages, work: Work, validate: Callable[[KLVAE], Mapping[str, float]] | None = None) -> KLVAE:
-    """Train what of `klvae` requires gradients, on frames and audio images in equal parts; the averaged network, on the device."""
+    """Train what of `klvae` requires gradients, on frames and audio images; the averaged network, on the device."""
     if params.loss.lpips and perceptual is None:
         say("klvae", "klvae.lpips names no weights: the training goes without the perceptual loss")
     discriminator, phases = None, []
@@ -35,7 +35,8 @@ def fit(seed: int, compute: ComputeParams, params: KLVAEParams, klvae: KLVAE, pe
     phases.insert(0, Phase("klvae", objective, betas=betas))
 
     def batch_at(index: int) -> dict[str, Tensor]:
-        return {"images": images.batch(params.train.batch_size, derive_seed(seed, "klvae", "batch", index), shared=True),
+        drawn = derive_seed(seed, "klvae", "batch", index)
+        return {"images": images.batch(params.train.batch_size, drawn, audio_share=params.audio_share, shared=True),
                 "step": torch.tensor(index // params.train.grad_accumulation)}
 
     def measured(average: nn.Module) -> Mapping[str, float]:

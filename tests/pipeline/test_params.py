@@ -69,6 +69,8 @@ def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, An
     ({"dit__num_heads": 3}, "dit.num_heads is 3, expected a divisor of dit.hidden_size (32)"),
     ({"autoencoder__audio_encoder__head_dim": 5}, "autoencoder.*_encoder.head_dim is 5, expected a divisor of every width (16 x 1 = 16)"),
     ({"autoencoder__num_key_frames": 17}, "autoencoder.num_key_frames is 17, expected at most clip.num_frames (16)"),
+    ({"encode__flips": False}, "autoencoder.flip_share is 0.5, expected 0, or encode.flips true"),
+    ({"klvae__audio_share": 1.0}, "klvae.audio_share is 1.0, expected a share that leaves both audio images and frames in a batch of 8"),
     ({"autoencoder__num_target_frames": 17}, "autoencoder.num_target_frames is 17, expected at most clip.num_frames (16)"),
     ({"klvae__block_channels": [8, 16]}, "kl_latent.factor is 8, expected 2, as klvae.block_channels has 2 entries"),
     ({"klvae__mode": "pretrained"}, "klvae.pretrained.source is null, expected a hub id or a local folder"),

@@ -48,6 +48,7 @@ def test_paper_presets_have_the_papers_shapes_and_pinned_weights(name: str) -> N
     assert params.clip.window_sec == {"landscape": 1.6, "aistpp": 1.6, "audioset": 4.0}[name]
     loss, discriminator = params.klvae.loss, params.klvae.discriminator
     assert params.klvae.mode == "finetune_decoder", "paper 4.6"
+    assert params.encode.flips and params.autoencoder.flip_share == 0.5, "published settings"
     assert (loss.adversarial, discriminator.start_step, loss.kl, params.klvae.train.learning_rate) == (0.5, 10001, 1e-6, 1e-5)
     for part in (params.vocoder.pretrained, params.klvae.pretrained, params.klvae.lpips, params.autoencoder.signal_decoder.pretrained):
         assert part.revision is not None and len(part.revision) == 40, "a commit, not a branch"

@@ -47,15 +47,17 @@ def network(params: Params, shapes: Shapes) -> MultiModalAutoencoder:
 
 @pytest.fixture
 def encoded(tmp_path: Path) -> Callable[..., Path]:
-    """Factory of an encode stage's output: `encoded(clips=6, num_frames=20, classes=2)`; half of the clips are held out."""
+    """Factory of an encode stage's output: `encoded(clips=6, num_frames=20, classes=2)`; half of the clips are held out. Mirrored
+    frames are the frames with the other sign."""
 
-    def make(clips: int = 6, num_frames: int = 20, classes: int = 2, starts: tuple[int, ...] = (0, 4)) -> Path:
+    def make(clips: int = 6, num_frames: int = 20, classes: int = 2, starts: tuple[int, ...] = (0, 4), flips: bool = True) -> Path:
         out = tmp_path / "data/encode"
         with stage_output(out, params={}, inputs={}, code=Path(__file__).parent) as work:
             write_shards(work, (
                 moments_sample(moments(i, num_frames), moments(i + 100, len(starts)), {
                     "clip_id": f"{i:016x}_000000", "class_id": i % classes, "class_name": f"class {i % classes}",
-                    "split": "train" if i < clips // 2 else "test", "window_starts": list(starts)})
+                    "split": "train" if i < clips // 2 else "test", "window_starts": list(starts)},
+                    -moments(i, num_frames) if flips else None)
                 for i in range(clips)))
         return out
 

@@ -30,6 +30,26 @@ def test_a_step_has_the_same_batch_whatever_was_read_before_and_however_it_is_sp
     assert not torch.equal(again.training_batch(6, 8, seed=1)["video"], whole["video"])
 
 
+def test_half_of_the_training_windows_are_mirrored_and_nothing_else_is(encoded: Callable[..., Path]) -> None:
+    folder = encoded()
+    plain = MomentWindows(folder, "train", 16).training_batch(0, 400, seed=1)
+    half = MomentWindows(folder, "train", 16, flip_share=0.5)
+    found = half.training_batch(0, 400, seed=1)
+    assert torch.equal(found["audio"], plain["audio"]) and torch.equal(found["class_id"], plain["class_id"])
+    mirrored = [torch.equal(one, -other) for one, other in zip(found["video"], plain["video"], strict=True)]
+    assert all(flip != torch.equal(one, other) for flip, one, other in zip(mirrored, found["video"], plain["video"], strict=True))
+    assert 160 < sum(mirrored) < 240, "whole windows, about one in two"
+    assert torch.equal(half.training_batch(0, 20, seed=1)["video"], found["video"][:20]), "an item's coin is its own"
+    every = MomentWindows(folder, "train", 16, flip_share=1.0)
+    assert torch.equal(every.training_batch(0, 50, seed=1)["video"], -plain["video"][:50])
+    assert torch.equal(every.batch([0, 1])["video"], MomentWindows(folder, "train", 16).batch([0, 1])["video"]), "only training draws flips"
+
+
+def test_flips_that_were_not_encoded_are_one_line(encoded: Callable[..., Path]) -> None:
+    with pytest.raises(DataError, match=r"has no field video_flipped.npy.*run: dvc repro encode"):
+        MomentWindows(encoded(flips=False), "train", 16, flip_share=0.5)
+
+
 def test_clips_beyond_the_cache_are_read_each_time(encoded: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     folder = encoded()
     cached = MomentWindows(folder, None, 16).batch([3])["video"]

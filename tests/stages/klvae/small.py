@@ -27,7 +27,7 @@ def settings(mode: str = "scratch", *, source: str | Path | None = None, lpips: 
              start_step: int = 0, **train: object) -> KLVAEParams:
     named = [replace(NOTHING, source=None if path is None else str(path)) for path in (source, lpips)]
     return KLVAEParams(
-        mode=mode, pretrained=named[0], lpips=named[1], block_channels=(8, 8, 16), layers_per_block=1,  # type: ignore[arg-type]
+        mode=mode, pretrained=named[0], lpips=named[1], block_channels=(8, 8, 16), layers_per_block=1, audio_share=0.5,  # type: ignore[arg-type]
         loss=KLVAELossParams(mse=0.0, lpips=1.0, adversarial=adversarial, kl=1e-6),
         discriminator=PatchDiscriminatorParams(base_channels=8, num_layers=3, start_step=start_step),
         train=replace(TRAIN, **train))  # type: ignore[arg-type]

@@ -140,7 +140,7 @@ def test_nothing_is_overwritten_when_something_is_wrong(start, saved, tmp_path) 
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    ({"batch_size": 3}, "klvae.train.batch_size is 3, expected an even number, half frames and half audio images"),
+    ({"batch_size": 1}, r"klvae.audio_share is 0.5, expected a share that leaves both audio images and frames in a batch of 1"),
     ({"adversarial": 0.5, "start_step": 4}, r"klvae.discriminator.start_step is 4, expected less than klvae.train.steps \(4\)"),
 ])
 def test_settings_that_cannot_work_are_named(change, said) -> None:
