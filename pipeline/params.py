@@ -30,6 +30,7 @@ from pipeline.params_networks import (
     Task,
 )
 from pipeline.params_reader import build, require
+from pipeline.params_retrain import GateLimitParams, GateMetricParams, GateParams, RetrainParams
 from pipeline.params_training import Precision, PretrainedParams, TrainParams, WarmStartParams
 
 __all__ = [
@@ -50,6 +51,9 @@ __all__ = [
     "EncoderParams",
     "EvaluateParams",
     "FlowParams",
+    "GateLimitParams",
+    "GateMetricParams",
+    "GateParams",
     "HeadsParams",
     "InventoryParams",
     "KLLatentParams",
@@ -62,6 +66,7 @@ __all__ = [
     "PretrainedParams",
     "ProjectorParams",
     "ReportParams",
+    "RetrainParams",
     "SampleParams",
     "Sampler",
     "SignalDecoderParams",
@@ -377,6 +382,7 @@ class Params:
     sample: SampleParams
     evaluate: EvaluateParams
     report: ReportParams
+    retrain: RetrainParams
 
     def __post_init__(self) -> None:
         size, factor = self.clip.frame_size_px, self.kl_latent.factor

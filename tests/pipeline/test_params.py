@@ -57,6 +57,10 @@ def test_unknown_and_missing_keys_are_named(changes: dict[str, Any], said: str) 
     ({"compute__device": "gpu"}, 'compute.device is the text "gpu", expected one of auto, cpu, cuda'),
     ({"sample__tasks": "svg"}, 'sample.tasks is the text "svg", expected a list, each one of ' + TASKS),
     ({"sample__tasks": ["svg", "t2v"]}, 'sample.tasks[1] is the text "t2v", expected one of ' + TASKS),
+    ({"retrain__incoming": "../elsewhere"}, "retrain.incoming is ../elsewhere, expected a folder in data/, such as data/incoming"),
+    ({"retrain__gate__min_gain": 2}, "retrain.gate.min_gain is 2.0, expected 0 to less than 1"),
+    ({"retrain__gate__better": [{"metric": "svg/fad_local", "better": "more"}]},
+     'retrain.gate.better[0].better is the text "more", expected one of lower, higher'),
     ({"data__raw": None}, "data.raw is null, expected text"),
 ])
 def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, Any], said: str) -> None:
