@@ -1,7 +1,11 @@
 """Pretrained parts by name: a hub id with a pinned revision, or a local folder; checked, never replaced in silence."""
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 from pipeline.errors import WeightsError
 from pipeline.params import PretrainedParams
@@ -47,6 +51,53 @@ def weights_file(folder: Path, entry: str) -> Path:
         raise WeightsError(f"params.yaml: {entry} points at {folder}, which holds no weights file ({', '.join(WEIGHTS)}); "
                            f"set {entry}.subfolder to the folder inside it that does")
     return files[0]
+
+
+def open_transformers(class_name: str, folder: Path, entry: str, wanted: str, way_out: str = "") -> Any:
+    """A network of transformers from a folder, float32, in eval mode; refused when a weight is missing, which the library would make up.
+
+    Args:
+        class_name: of the network, such as "CLIPTextModel".
+        folder: as `resolve` gives it.
+        entry: key in params.yaml, for the error text.
+        wanted: what should lie there, likewise.
+        way_out: what else the user can do, likewise.
+
+    Raises:
+        WeightsError: it is something else, or damaged.
+    """
+    from safetensors import SafetensorError
+
+    def not_usable(why: str) -> WeightsError:
+        return WeightsError(f"params.yaml: {entry}: {folder} does not hold {wanted} ({why}); fetch it again{way_out}")
+
+    try:
+        with quiet_transformers() as transformers:
+            model, loading = getattr(transformers, class_name).from_pretrained(
+                folder, dtype="float32", output_loading_info=True, ignore_mismatched_sizes=True, local_files_only=True)
+    except (OSError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
+        raise not_usable(" ".join(str(error).split())[:200]) from None
+    wrong = sorted([*loading["missing_keys"], *(key for key, *_ in loading["mismatched_keys"])])
+    if wrong:
+        raise not_usable(f"{len(wrong)} of its weights are missing or of another shape, such as {wrong[0]}")
+    return model.eval()
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[Any]:
+    """The library without its progress bars and its table of what does not fit: a WeightsError says it in a line."""
+    import transformers
+
+    logging = transformers.utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield transformers
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _from_hub(pretrained: PretrainedParams, entry: str) -> Path:
