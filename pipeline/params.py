@@ -438,7 +438,10 @@ class Params:
         possible = SAMPLERS[self.dit.prediction]
         require(self.sample.sampler in possible, "sample.sampler", self.sample.sampler,
                 f"one of {', '.join(possible)}, as dit.prediction is {self.dit.prediction}")
-        guided = self.dit.context == "class" and "svg" in self.sample.tasks and self.sample.guidance_scale != 1
+        named = self.latents.text_encoder.source
+        require(self.dit.context != "text" or named is not None, "latents.text_encoder.source", "null",
+                "a hub id or a local folder, as dit.context is text")
+        guided = self.dit.context != "none" and "svg" in self.sample.tasks and self.sample.guidance_scale != 1
         dropout = self.dit.condition_dropout
         require(not guided or dropout > 0, "dit.condition_dropout", dropout, "more than 0, as sample.guidance_scale is not 1")
 

@@ -304,6 +304,9 @@ class LatentsParams:
     batch_size: int
     """Windows per pass of the encoders."""
     shard_bytes: int
+    text_encoder: PretrainedParams
+    """CLIP's text encoder and tokenizer, for dit.context: text; source null: no captions are cached. What a clip's caption is comes from
+    inventory.labels, else from the name of its class."""
 
 
 Task = Literal["svg", "v", "a", "a2v", "v2a", "i2a", "audio_continuation", "video_continuation", "long"]
@@ -318,8 +321,8 @@ class DiTParams:
     mlp_ratio: float
     audio_patch_size: int
     video_patch_size: int
-    context: Literal["none", "class"]
-    """`class`: the class enters as a context token."""
+    context: Literal["none", "class", "text"]
+    """`class`: the class enters as a context token; `text`: the caption's embeddings do (published AudioSet settings: 77 of CLIP)."""
     positions: Literal["sincos", "rope"]
     """Fixed 2-D sin-cos vectors added to the tokens (the paper), or queries and keys turned by row and column (axial RoPE)."""
     qk_norm: bool
@@ -341,7 +344,7 @@ class DiTParams:
     previous_dropout: float
     """Of those, the share that gets the sound alone (audio continuation), and the share that gets the picture alone. Published: 0.2."""
     condition_dropout: float
-    """Probability that the class of an svg sample is withheld, for guidance; a condition latent always takes the class's place."""
+    """Probability that class or text of an svg sample is withheld, for guidance; a condition latent always takes their place."""
     train: TrainParams
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 Fields: `audio.npy` float16 [2c_a, h, w], `video.npy` float16 [2c_v, h, w] (mean, then log-variance); `meta.json`:
 clip_id, start_frame, class_id, split. `statistics.json`: per channel, mean and standard deviation of the draws
-over the training windows, with which the DiT's input is normalised; class_names by class_id.
+over the training windows, with which the DiT's input is normalised; class_names by class_id; text_shape. Captions: captions.py.
 """
 
 import json
@@ -32,6 +32,8 @@ class LatentStatistics:
     video_mean: tuple[float, ...]
     video_std: tuple[float, ...]
     class_names: tuple[str, ...]
+    text_shape: tuple[int, ...] = ()
+    """Tokens and width of a caption's embedding; empty: none are cached."""
 
 
 def latent_sample(audio: np.ndarray, video: np.ndarray, meta: dict[str, object]) -> tuple[str, dict[str, Any]]:

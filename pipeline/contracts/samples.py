@@ -24,6 +24,7 @@ SAMPLES_SCHEMA = pa.schema([
     ("seed", pa.int64()),
     ("class_id", pa.int64()),        # the class asked for, or of the condition
     ("class_name", pa.string()),
+    ("text", pa.string()),           # the text asked for; "" if none
     ("condition_clip_id", pa.string()),      # clip of the test split; "" for svg, v, a, long
     ("condition_start_frame", pa.int64()),   # -1 for those
     ("sampler", pa.string()),

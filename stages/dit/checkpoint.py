@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipeline.contracts.latents import LatentStatistics
 from pipeline.contracts.outputs import require_whole, write_text
-from pipeline.errors import WeightsError
+from pipeline.errors import DataError, WeightsError
 from pipeline.params import DiTParams
 from pipeline.params_reader import build, to_values
 from stages.dit.diffusion import Diffusion
@@ -60,8 +60,14 @@ class TrainedDiT:
 
 
 def make_network(params: DiTParams, statistics: LatentStatistics) -> JointDiT:
-    """A fresh network for latents of these shapes and classes."""
-    return JointDiT(params, statistics.audio_shape, statistics.video_shape, len(statistics.class_names))
+    """A fresh network for latents of these shapes, classes and texts.
+
+    Raises:
+        DataError: it is to read texts, and none are cached.
+    """
+    if params.context == "text" and not statistics.text_shape:
+        raise DataError("dit.context is text, and data/latents holds no embedded captions; set latents.text_encoder, then run: dvc repro")
+    return JointDiT(params, statistics.audio_shape, statistics.video_shape, len(statistics.class_names), statistics.text_shape)
 
 
 def save(folder: Path, network: JointDiT, statistics: LatentStatistics) -> None:

@@ -2,7 +2,7 @@
 
 One network learns four distributions:
 
-    svg     audio and video, given a class    no condition latent
+    svg     audio and video, given a class    no condition latent (or given a text, by `dit.context`)
     null    audio and video                   no condition latent, no class: Eq. 9's unconditional prediction
     a2v     video, given audio                z_a as condition
     v2a     audio, given video                z_v as condition
@@ -34,19 +34,23 @@ class Conditions:
     video: Tensor
     class_id: Tensor
     """int64 [b], NULL_CLASS where none."""
+    text: Tensor | None = None
+    """Embeddings [b, tokens, width], zeros where none; None: the network reads no text."""
 
     def rows(self, part: slice) -> "Conditions":
         """Those of some of the samples."""
-        return Conditions(self.audio[part], self.video[part], self.class_id[part])
+        return Conditions(self.audio[part], self.video[part], self.class_id[part], None if self.text is None else self.text[part])
 
 
-def draw_conditions(audio_latents: Tensor, video_latents: Tensor, class_id: Tensor, params: DiTParams) -> Conditions:
-    """Draw each sample's task: `a2v_share` and `v2a_share` of them get a condition latent, never both; the others their class.
+def draw_conditions(audio_latents: Tensor, video_latents: Tensor, class_id: Tensor, params: DiTParams,
+                    text: Tensor | None = None) -> Conditions:
+    """Draw each sample's task: `a2v_share` and `v2a_share` of them get a condition latent, never both; the others their class or text.
 
     Args:
         audio_latents, video_latents: clean, normalised [b, c, h, w].
         class_id: int64 [b].
-        params: the shares, and `condition_dropout`, the chance that the class of an svg sample is withheld.
+        params: the shares, and `condition_dropout`, the chance that class and text of an svg sample are withheld.
+        text: embeddings [b, tokens, width], of a network that reads them.
     """
     def draw(count: int) -> Tensor:
         return torch.rand(count, device=class_id.device)
@@ -54,8 +58,9 @@ def draw_conditions(audio_latents: Tensor, video_latents: Tensor, class_id: Tens
     task = own_rows(draw, len(class_id))
     a2v, v2a = task < params.a2v_share, task >= 1 - params.v2a_share
     dropped = own_rows(draw, len(class_id)) < params.condition_dropout
+    untold = a2v | v2a | dropped
     return Conditions(audio=audio_latents * a2v.view(-1, 1, 1, 1), video=video_latents * v2a.view(-1, 1, 1, 1),
-                      class_id=class_id.masked_fill(a2v | v2a | dropped, NULL_CLASS))
+                      class_id=class_id.masked_fill(untold, NULL_CLASS), text=None if text is None else text * ~untold.view(-1, 1, 1))
 
 
 def drop_previous(audio: Tensor, video: Tensor, dropout: float) -> tuple[Tensor, Tensor]:

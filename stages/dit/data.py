@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.contracts.captions import Captions, read_captions
 from pipeline.contracts.latents import read_latents
 from pipeline.contracts.shards import ShardReader
 from pipeline.errors import DataError
@@ -26,17 +27,23 @@ class Posteriors:
     windows: list[dict[str, Any]] | ShardReader
     keys: list[str]
     """Names of the windows (`window_key`)."""
+    captions: Captions | None = None
+    """Of their clips, for a network that reads them."""
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """"audio" float16 [b, 2c, h, w], "video" likewise (mean, then log-variance), "class_id" int64 [b]."""
+        """"audio" float16 [b, 2c, h, w], "video" likewise (mean, then log-variance), "class_id" int64 [b]; with captions also "text",
+        float16 [b, tokens, width]."""
         rows = [self.windows[i] for i in indices]
-        return {"audio": torch.from_numpy(np.stack([row["audio"] for row in rows])),
-                "video": torch.from_numpy(np.stack([row["video"] for row in rows])),
-                "class_id": torch.tensor([row["meta"]["class_id"] for row in rows])}
+        batch = {"audio": torch.from_numpy(np.stack([row["audio"] for row in rows])),
+                 "video": torch.from_numpy(np.stack([row["video"] for row in rows])),
+                 "class_id": torch.tensor([row["meta"]["class_id"] for row in rows])}
+        if self.captions is not None:
+            batch["text"] = torch.from_numpy(self.captions.embedded([str(row["meta"]["clip_id"]) for row in rows]))
+        return batch
 
 
-def open_posteriors(folder: Path, split: str) -> Posteriors:
-    """The windows of a split, in memory when small.
+def open_posteriors(folder: Path, split: str, *, captioned: bool = False) -> Posteriors:
+    """The windows of a split, in memory when small; with their captions if `captioned`.
 
     Raises:
         DataError: the split is empty.
@@ -47,7 +54,8 @@ def open_posteriors(folder: Path, split: str) -> Posteriors:
                         "add clips or change inventory.test_share, then run: dvc repro")
     first = reader[0]
     small = len(reader) * (first["audio"].nbytes + first["video"].nbytes) <= CACHE_BYTES
-    return Posteriors([reader[i] for i in range(len(reader))] if small else reader, reader.keys)
+    captions = read_captions(folder) if captioned else None
+    return Posteriors([reader[i] for i in range(len(reader))] if small else reader, reader.keys, captions)
 
 
 def batch_indices(num_windows: int, batch_size: int, step: int, seed: int) -> list[int]:

@@ -27,7 +27,7 @@ class DiTLoss(nn.Module):
         """Scalars "loss", "audio", "video" of a batch (see `Posteriors.batch`; where it has "previous_audio" and "previous_video",
         those are the windows before its first ones, which are trained as continuations)."""
         params, (audio, video) = self.network.params, self.drawn(batch["audio"], batch["video"])
-        conditions = draw_conditions(audio, video, batch["class_id"], params)
+        conditions = draw_conditions(audio, video, batch["class_id"], params, batch.get("text"))
         num_continued = len(batch["previous_audio"]) if "previous_audio" in batch else 0
         counts = [count for count in (num_continued, len(audio) - num_continued) if count]
         # One t for both modalities.
@@ -61,7 +61,7 @@ class DiTLoss(nn.Module):
         """Squared error per sample [b] of each modality, averaged over its elements (Eq. 8's two terms)."""
         add_noise, target = self.diffusion.add_noise, self.diffusion.target
         given = {} if conditions is None else {"audio_condition": conditions.audio, "video_condition": conditions.video,
-                                               "class_id": conditions.class_id}
+                                               "class_id": conditions.class_id, "text": conditions.text}
         audio_pred, video_pred = self.network(
             add_noise(audio, audio_noise, timesteps), add_noise(video, video_noise, timesteps), timesteps, previous=previous, **given)
         return ((audio_pred.float() - target(audio, audio_noise, timesteps)).square().mean(dim=(1, 2, 3)),

@@ -28,10 +28,10 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, dit: DiTParams, 
     statistics = read_statistics(latents)
     sections = {"seed": seed, "clip": clip, "dit": dit, "warm_start": warm_start}
     with stage_output(out, params=sections, inputs={"latents": latents}, code=Path(__file__).parent) as work:
-        training, held_out = open_posteriors(latents, "train"), open_posteriors(latents, "test")
         torch.manual_seed(derive_seed(seed, "dit", "weights"))
         network = make_network(dit, statistics)
         begin_with(network, warm_start, "dit")
+        training, held_out = (open_posteriors(latents, split, captioned=dit.context == "text") for split in ("train", "test"))
         say("dit", f"{len(training.windows)} windows, {len(held_out.windows)} held out | {network.num_tokens} tokens | "
                    f"{network.multiply_adds / 1e9:.3g} G multiply-adds a pass | {latents} -> {out}")
         validation_batch = held_out.batch(evenly_spaced(len(held_out.windows), MAX_HELD_OUT))

@@ -28,10 +28,10 @@ def held_out_losses(module: nn.Module, batch: dict[str, Tensor], pairs: dict[str
         seed: `seed` of params.yaml.
 
     Returns:
-        "loss", and its parts "audio", "video": of svg with the class; "loss_t0100" ...: by timestep.
+        "loss", and its parts "audio", "video": of svg with the class or text; "loss_t0100" ...: by timestep.
         Of a network of both modalities, "a2v_video", "v2a_audio": of the generated modality given the other; "..._shuffled":
-        given another window's, which must be worse if the network listens. Of one that continues, "continuation" given the
-        window before and "continuation_shuffled" given another clip's.
+        given another window's, which must be worse if the network listens. Of one that reads texts, "loss_text_shuffled" given another
+        clip's. Of one that continues, "continuation" given the window before and "continuation_shuffled" given another clip's.
     """
     assert isinstance(module, DiTLoss)
     device = module.diffusion.alphas_cumprod.device
@@ -43,7 +43,8 @@ def held_out_losses(module: nn.Module, batch: dict[str, Tensor], pairs: dict[str
     half = len(audio) // 2  # far enough to be another clip
     other_audio, other_video = audio.roll(half, 0), video.roll(half, 0)
     no_class, no_audio, no_video = torch.full_like(class_id, NULL_CLASS), torch.zeros_like(audio), torch.zeros_like(video)
-    given_class, given_audio = Conditions(no_audio, no_video, class_id), Conditions(audio, no_video, no_class)
+    text = batch["text"].to(device) if "text" in batch else None
+    given_class, given_audio = Conditions(no_audio, no_video, class_id, text), Conditions(audio, no_video, no_class)
     given_video, given_other_audio = Conditions(no_audio, video, no_class), Conditions(other_audio, no_video, no_class)
     given_other_video = Conditions(no_audio, other_video, no_class)
     task_mix = module.network.params.task_mix
@@ -61,6 +62,9 @@ def held_out_losses(module: nn.Module, batch: dict[str, Tensor], pairs: dict[str
         for name in GENERATED[task_mix]:
             add(name, parts[name])
         add(f"loss_t{middle:04d}", module.total(audio_error, video_error), share=1)
+        if text is not None:
+            given_other_text = Conditions(no_audio, no_video, class_id, text.roll(half, 0))
+            add("loss_text_shuffled", module.total(*module.errors(audio, video, audio_noise, video_noise, t, given_other_text)))
         if task_mix == "svg":
             add("a2v_video", module.errors(audio, video, audio_noise, video_noise, t, given_audio)[1])
             add("a2v_video_shuffled", module.errors(other_audio, video, audio_noise, video_noise, t, given_other_audio)[1])

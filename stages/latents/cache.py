@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.contracts.clips import read_clips
 from pipeline.contracts.latents import AUDIO, VIDEO, LatentStatistics, latent_sample, write_statistics
-from pipeline.contracts.outputs import stage_output
+from pipeline.contracts.outputs import require_whole, stage_output
 from pipeline.contracts.recipe import address, recipe
 from pipeline.contracts.shard_writer import Fields, Unit, write_units
 from pipeline.contracts.shards import ShardReader
@@ -22,13 +23,17 @@ from pipeline.training import pick_device
 from stages.autoencoder import Autoencoder, load
 from stages.autoencoder.windows import MomentWindows
 from stages.latents.statistics import ChannelStatistics
+from stages.latents.text import cache_captions, captions_of, load_text_encoder
 
 
-def run(*, seed: int, clip: ClipParams, compute: ComputeParams, latents: LatentsParams, autoencoder: Path, encode: Path,
-        out: Path) -> Summary:
+def run(*, seed: int, clip: ClipParams, compute: ComputeParams, latents: LatentsParams, inventory: Path, autoencoder: Path,
+        encode: Path, out: Path) -> Summary:
     """Write `out` (see the package's docstring) and return the closing summary."""
     sections = {"seed": seed, "clip": clip, "latents": latents}
-    with stage_output(out, params=sections, inputs={"autoencoder": autoencoder, "encode": encode}, code=Path(__file__).parent) as work:
+    inputs: dict[str, Path | str] = {"autoencoder": autoencoder, "encode": encode}
+    if latents.text_encoder.source is not None:
+        inputs["captions"] = inventory / "clips.parquet"
+    with stage_output(out, params=sections, inputs=inputs, code=Path(__file__).parent) as work:
         model = load(autoencoder, pick_device(compute))
         windows = MomentWindows(encode, None, clip.num_frames)
         if clip.num_frames != model.shapes.num_frames:
@@ -55,13 +60,18 @@ def run(*, seed: int, clip: ClipParams, compute: ComputeParams, latents: Latents
                 yield samples
 
         write_units(work, units, latents.shard_bytes, make)
+        text_shape: tuple[int, ...] = ()
+        if latents.text_encoder.source is not None:
+            encoder = load_text_encoder(latents.text_encoder, model.device)
+            work.counts["captions"] = cache_captions(work, captions_of(read_clips(require_whole(inventory))), encoder)
+            text_shape = encoder.shape
         audio_statistics, video_statistics = ChannelStatistics(audio_shape[0]), ChannelStatistics(video_shape[0])
         for sample in ShardReader(work.folder, "train", (AUDIO, VIDEO), whole=False):
             audio_statistics.add(sample["audio"][None])
             video_statistics.add(sample["video"][None])
         write_statistics(work.folder, LatentStatistics(
             audio_shape=audio_shape, video_shape=video_shape, audio_mean=audio_statistics.mean, audio_std=audio_statistics.std,
-            video_mean=video_statistics.mean, video_std=video_statistics.std, class_names=model.class_names))
+            video_mean=video_statistics.mean, video_std=video_statistics.std, class_names=model.class_names, text_shape=text_shape))
         work.counts.update(windows=len(windows), training_windows=audio_statistics.count // (audio_shape[1] * audio_shape[2]))
     return {"windows": len(windows), "z_a": list(audio_shape), "z_v": list(video_shape), "out": str(out)}
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.contracts.audio_image_shards import gray_array, read_audio_images
+from pipeline.contracts.captions import read_captions
 from pipeline.contracts.decoded import read_decoded
 from pipeline.contracts.latents import read_latents
 from pipeline.contracts.windows import window_waveform
@@ -31,8 +32,10 @@ class Shown:
 class HeldOutWindows:
     """The windows of the test split by place: latents, and the real frames, sound and mel."""
 
-    def __init__(self, latents: Path, decode: Path, audio_images: Path, clip: ClipParams, audio: AudioParams) -> None:
-        """Raises:
+    def __init__(self, latents: Path, decode: Path, audio_images: Path, clip: ClipParams, audio: AudioParams, *, texts: bool) -> None:
+        """texts: the captions are wanted too.
+
+        Raises:
             DataError: there are none.
         """
         self.clip, self.audio = clip, audio
@@ -45,6 +48,7 @@ class HeldOutWindows:
         self.image_place = {key: i for i, key in enumerate(self.images.keys)}
         self.table = pd.DataFrame([row["meta"] for row in self.latents])
         """One row a window: clip_id, start_frame, class_id, split."""
+        self.captions = read_captions(latents) if texts else None
         meta = self.images[0]["meta"]
         self.db_floor, self.db_ceiling = float(meta["db_floor"]), float(meta["db_ceiling"])
         self.mel_size = (int(meta["mel_size"][0]), int(meta["mel_size"][1]))
@@ -57,6 +61,15 @@ class HeldOutWindows:
             return torch.from_numpy(moments).chunk(2, dim=1)[0]
 
         return means("audio"), means("video")
+
+    def text_of(self, place: int | None) -> str:
+        """The caption of a window's clip; "" of None."""
+        return "" if place is None or self.captions is None else self.captions.texts[self.table["clip_id"].iloc[place]]
+
+    def texts_of(self, places: list[int | None]) -> Tensor | None:
+        """Embeddings [b, tokens, width] of the captions of windows; None: there are none."""
+        clip_ids = [self.table["clip_id"].iloc[place] for place in places if place is not None]
+        return torch.from_numpy(self.captions.embedded(clip_ids)) if self.captions is not None and clip_ids else None
 
     def shown(self, place: int) -> Shown:
         """The real window."""

@@ -22,12 +22,14 @@ class Planned:
     """One of `pipeline.params.Task`, or reconstruction."""
     seed: int
     class_id: int
-    """The class asked for, or of the window; NULL_CLASS: none."""
+    """The class asked for, or of the window or the caption; NULL_CLASS: none."""
     window: int | None
     """Place among those of the test split of the held-out window that is the condition (or what is continued); None: there is none."""
+    told: int | None = None
+    """Place, likewise, of the window whose clip's caption is asked for; None: no text."""
 
 
-def make_plan(seed: int, sample: SampleParams, num_classes: int, windows: pd.DataFrame) -> list[Planned]:
+def make_plan(seed: int, sample: SampleParams, num_classes: int, windows: pd.DataFrame, *, texts: bool = False) -> list[Planned]:
     """`num_samples` of every task (`num_long` of long), and reconstructions of as many distinct held-out windows (or all).
 
     Args:
@@ -35,6 +37,7 @@ def make_plan(seed: int, sample: SampleParams, num_classes: int, windows: pd.Dat
         num_classes: classes that tasks without a condition are given in turn; 0: the network knows none.
         windows: held-out windows by place: columns clip_id, class_id; tasks with a condition take them in one shuffled order,
             from the start again (with another seed) when there are fewer than `num_samples`.
+        texts: the network reads texts: tasks without a condition are given the captions of those windows, in the same order.
     """
     order = shuffled_windows(windows, derive_seed(seed, "sample", "windows"))
     planned = []
@@ -42,9 +45,11 @@ def make_plan(seed: int, sample: SampleParams, num_classes: int, windows: pd.Dat
         count = sample.num_long if task == "long" else sample.num_samples
         for i in range(min(count, len(order)) if task == RECONSTRUCTION else count):
             window = order[i % len(order)] if task in (*OF_SOUND, *OF_PICTURE, RECONSTRUCTION) else None
+            told = order[i % len(order)] if texts and window is None else None
             asked = i % num_classes if num_classes else NULL_CLASS
-            class_id = asked if window is None else int(windows["class_id"].iloc[window])
-            planned.append(Planned(f"{task}-{i:04d}", task, derive_seed(seed, "sample", task, i), class_id, window))
+            shown = window if window is not None else told
+            class_id = asked if shown is None else int(windows["class_id"].iloc[shown])
+            planned.append(Planned(f"{task}-{i:04d}", task, derive_seed(seed, "sample", task, i), class_id, window, told))
     return planned
 
 

@@ -41,14 +41,14 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, audio: AudioPara
     inputs = {"dit": dit, "latents": latents, "autoencoder": autoencoder, "klvae": klvae, "decode": decode, "audio_images": audio_images}
     with stage_output(out, params=sections, inputs=inputs, code=Path(__file__).parent) as work:
         device = pick_device(compute)
-        windows = HeldOutWindows(latents, decode, audio_images, clip, audio)
         model = dit_stage.load(dit, device)
+        windows = HeldOutWindows(latents, decode, audio_images, clip, audio, texts=model.params.context == "text")
         sound = Vocoder(audio, vocoder, num_samples=window_samples(clip, audio), db_floor=windows.db_floor, db_ceiling=windows.db_ceiling,
                         device=device)
         coder, images = autoencoder_stage.load(autoencoder, device), klvae_stage.load(klvae, device)
         maker = Maker(model, Decoder(coder, images, sound, windows.mel_size), Encoder(coder, images, clip.frame_size_px), windows,
                       sample, clip, audio)
-        plan = make_plan(seed, sample, len(model.class_names), windows.table)
+        plan = make_plan(seed, sample, len(model.class_names), windows.table, texts=windows.captions is not None)
         say("sample", f"{len(plan)} samples: {', '.join((*sample.tasks, RECONSTRUCTION))} | {sample.sampler}, {sample.steps} steps, "
                       f"guidance {sample.guidance_scale:g} | {dit} -> {out}")
         progress = Progress("sample", len(plan), "samples")
@@ -115,10 +115,12 @@ class Maker:
         """What the network is asked for; a task of sound gets no picture, and the other way round."""
         task = cast(Task, batch[0].task)
         return Request(task, [planned.seed for planned in batch], torch.tensor([planned.class_id for planned in batch]),
-                       audio if task in OF_SOUND else None, video if task in OF_PICTURE else None)
+                       audio if task in OF_SOUND else None, video if task in OF_PICTURE else None,
+                       self.windows.texts_of([planned.told for planned in batch]))
 
     def _write_long(self, folder: Path, batch: list[Planned]) -> None:
-        first = Request("svg", [planned.seed for planned in batch], torch.tensor([planned.class_id for planned in batch]))
+        first = Request("svg", [planned.seed for planned in batch], torch.tensor([planned.class_id for planned in batch]),
+                        text=self.windows.texts_of([planned.told for planned in batch]))
         with ExitStack() as files:
             writers = [files.enter_context(LongWriter(*paths(folder, planned), self.sample.long_windows, self.decoder.vocoder, self.clip,
                                                       self.audio)) for planned in batch]
@@ -169,7 +171,7 @@ def row(planned: Planned, sample: SampleParams, windows: HeldOutWindows, model: 
     return {
         "sample_id": planned.sample_id, "task": planned.task, "seed": planned.seed, "class_id": planned.class_id,
         "class_name": "" if planned.class_id == NULL_CLASS else model.statistics.class_names[planned.class_id],
-        "condition_clip_id": "" if window is None else str(window["clip_id"]),
+        "text": windows.text_of(planned.told), "condition_clip_id": "" if window is None else str(window["clip_id"]),
         "condition_start_frame": -1 if window is None else int(window["start_frame"]),
         "sampler": sample.sampler if generated else "", "steps": sample.steps if generated else 0,
         "guidance_scale": sample.guidance_scale if generated else 1.0, "mp4": mp4.as_posix(), "lossless": lossless.as_posix()}

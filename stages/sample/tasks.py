@@ -1,7 +1,7 @@
 """The generation tasks of one joint network (paper 3.3 and 4.4).
 
     task                 n_cond is given               n_null is given   what Eq. 6 supplies at every t
-    svg                  the class                     nothing           nothing
+    svg                  the class, or the text        nothing           nothing
     v, a                 as svg; the other modality is not shown (a network trained on one makes that alone)
     a2v                  z_a as condition              nothing           z_a^t from z_a and one fixed noise
     v2a, i2a             z_v as condition              nothing           z_v^t from z_v and one fixed noise
@@ -9,7 +9,7 @@
     video_continuation   z_v of the window before      nothing           nothing
     long                 both of the window before     nothing           nothing; its first window is an svg
 
-Guidance in svg is over the class alone; elsewhere over the condition, with no class on either side, as in training
+Guidance in svg is over class or text alone; elsewhere over the condition, with neither on either side, as in training
 (`stages/dit/conditions.py`). i2a is v2a of a picture that stands still.
 """
 
@@ -46,6 +46,8 @@ class Request:
     """z_a [b, c, h, w] in the autoencoder's units: the condition, or of the window before."""
     video: Tensor | None = None
     """z_v, likewise."""
+    text: Tensor | None = None
+    """Embeddings [b, tokens, width]; read by svg, v and a of a network that reads texts. None: any."""
 
 
 class Latents:
@@ -84,7 +86,8 @@ def generate(dit: TrainedDiT, request: Request, sampling: Sampling) -> tuple[Ten
     a2v, v2a = not continuing and audio is not None, not continuing and video is not None
     free = not (continuing or a2v or v2a)
     class_id = request.class_id.to(device) if free and dit.class_names else no_class
-    unguided = sampling.guidance_scale == 1 or (free and bool((class_id == NULL_CLASS).all()))
+    text = None if request.text is None or not free else request.text.to(device)
+    unguided = sampling.guidance_scale == 1 or (free and text is None and bool((class_id == NULL_CLASS).all()))
 
     def given(z: Tensor, t: Tensor) -> Tensor:
         noised = dit.diffusion.add_noise(latents.join(given_audio, given_video), noise, t)  # Eq. 6, the same noise at every t
@@ -98,10 +101,12 @@ def generate(dit: TrainedDiT, request: Request, sampling: Sampling) -> tuple[Ten
             conditional = latents.join(*dit.network(audio, video, t, previous=(given_audio, given_video)))
             return conditional if alone else guided(conditional, latents.join(*dit.network(audio, video, t)))
         if alone:
-            return latents.join(*dit.network(audio, video, t, audio_condition=given_audio, video_condition=given_video, class_id=class_id))
+            return latents.join(*dit.network(
+                audio, video, t, audio_condition=given_audio, video_condition=given_video, class_id=class_id, text=text))
         both = latents.join(*dit.network(  # one pass for n_cond and n_null
             audio.repeat(2, 1, 1, 1), video.repeat(2, 1, 1, 1), t.repeat(2), audio_condition=torch.cat([given_audio, no_audio]),
-            video_condition=torch.cat([given_video, no_video]), class_id=torch.cat([class_id, no_class])))
+            video_condition=torch.cat([given_video, no_video]), class_id=torch.cat([class_id, no_class]),
+            text=None if text is None else torch.cat([text, torch.zeros_like(text)])))
         return guided(both[:count], both[count:])
 
     def guided(conditional: Tensor, unconditional: Tensor) -> Tensor:

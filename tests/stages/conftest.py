@@ -40,6 +40,24 @@ def scene(class_id: int, variant: int, num_frames: int) -> tuple[np.ndarray, np.
     return frames, np.clip(tone * 9000, -32768, 32767).astype(np.int16)
 
 
+@pytest.fixture(scope="session")
+def text_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CLIP's text encoder with random weights, 12 tokens of 8 numbers, and a tokenizer that knows single letters."""
+    import torch
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    vocabulary = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    ends = {"bos_token_id": len(vocabulary) - 2, "eos_token_id": len(vocabulary) - 1, "pad_token_id": len(vocabulary) - 1}
+    folder = tmp_path_factory.mktemp("text_encoder")
+    torch.manual_seed(0)
+    config = CLIPTextConfig(vocab_size=len(vocabulary), hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+                            max_position_embeddings=12, **ends)
+    CLIPTextModel(config).save_pretrained(folder)
+    CLIPTokenizer(vocab={token: place for place, token in enumerate(vocabulary)}, merges=[], model_max_length=12).save_pretrained(folder)
+    return folder
+
+
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
     """Folders of the stages, as under data/."""
@@ -131,6 +149,6 @@ def _write_samples(folder: Path, class_names: tuple[str, ...], clips: list[dict[
             given = {"condition_clip_id": condition["clip_id"], "condition_start_frame": 0}
             nothing = {"condition_clip_id": "", "condition_start_frame": -1}
             rows.append({"sample_id": name, "task": task, "seed": i, "class_id": class_id, "class_name": class_names[class_id],
-                         **(nothing if task == "svg" else given), "sampler": "ddim", "steps": 20, "guidance_scale": 2.0,
+                         "text": "", **(nothing if task == "svg" else given), "sampler": "ddim", "steps": 20, "guidance_scale": 2.0,
                          "mp4": f"mp4/{name}.mp4", "lossless": f"lossless/{name}.npz"})
     write_samples(folder, rows)

@@ -70,7 +70,7 @@ def test_two_processes_learn_what_one_learns(encoded: Callable[..., Path], klvae
     assert [finish(run).count("autoencoder  done") for run in runs] == [1, 1], "one closing line, whatever the number of processes"
     params = load_params(one / "params.yaml")
     latents_stage.run(seed=params.seed, clip=params.clip, compute=params.compute, latents=params.latents, encode=one / "data/encode",
-                      autoencoder=one / "data/autoencoder", out=one / "data/latents")
+                      inventory=one / "data/inventory", autoencoder=one / "data/autoencoder", out=one / "data/latents")
     shutil.copytree(one / "data/latents", two / "data/latents")
     for run in (start(SINGLE, "dit", one), start(DOUBLE, "dit", two)):
         finish(run)

@@ -31,6 +31,16 @@ def test_shares_are_those_of_params_and_never_both(drawn: Conditions) -> None:
     assert not drawn.audio[~a2v].any() and not drawn.video[~v2a].any()  # elsewhere the null latents, zeros
 
 
+def test_a_text_is_withheld_where_the_class_is() -> None:
+    torch.manual_seed(0)
+    params = replace(load_params(Path(__file__).parents[3] / "params.yaml").dit, a2v_share=0.1, v2a_share=0.1, condition_dropout=0.2)
+    latents, class_id, text = torch.ones(200, 1, 1, 1), torch.ones(200, dtype=torch.long), torch.ones(200, 5, 3)
+    drawn = draw_conditions(latents, latents, class_id, params, text)
+    assert drawn.text is not None
+    told = drawn.text.flatten(1).all(dim=1)
+    assert torch.equal(told, drawn.class_id != NULL_CLASS) and not drawn.text[~told].any() and 0 < told.sum() < 200
+
+
 def test_a_condition_latent_takes_the_place_of_the_class(drawn: Conditions) -> None:
     conditioned = (drawn.audio + drawn.video).flatten() > 0
     assert (drawn.class_id[conditioned] == NULL_CLASS).all()

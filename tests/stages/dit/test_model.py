@@ -102,6 +102,23 @@ def test_no_class_and_null_class_are_one_and_differ_from_every_class() -> None:
     assert all((null - network(z_a, z_v, t, class_id=torch.full((3,), c))[0]).abs().max() > 1e-4 for c in range(3))
 
 
+@pytest.mark.parametrize("positions", ["sincos", "rope"])
+def test_a_text_reaches_both_modalities_and_zeros_are_no_text(positions: str) -> None:
+    network = awake(JointDiT(params(context="text", positions=positions), AUDIO, VIDEO, num_classes=3, text_shape=(5, 7)))
+    assert network.num_tokens == 8 + 4 + 2 + 5
+    z_a, z_v, t = inputs()
+    free, null = network(z_a, z_v, t), network(z_a, z_v, t, text=torch.zeros(3, 5, 7))
+    told = network(z_a, z_v, t, text=torch.randn(3, 5, 7))
+    assert all(torch.equal(a, b) for a, b in zip(free, null, strict=True))
+    assert all((a - b).abs().max() > 1e-4 for a, b in zip(free, told, strict=True))
+
+
+def test_published_audioset_settings_read_77_tokens_of_text() -> None:
+    with torch.device("meta"):
+        network = JointDiT(params(video_patch_size=1, context="text"), PAPER_AUDIO, PAPER_VIDEO, 9, text_shape=(TEXT_TOKENS, 768))
+    assert network.num_tokens == 322 + 77
+
+
 @pytest.mark.parametrize("changes", [{"positions": "rope"}, {"qk_norm": True}, {"positions": "rope", "qk_norm": True}], ids=str)
 def test_options_of_the_attention_keep_what_zero_initialisation_promises(changes: dict[str, object]) -> None:
     network = JointDiT(params(**changes), AUDIO, VIDEO, num_classes=3)

@@ -11,25 +11,30 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.contracts.captions import read_captions, write_captions
 from pipeline.contracts.latents import LatentStatistics, latent_sample, write_statistics
 from pipeline.contracts.outputs import stage_output
 from pipeline.errors import DataError, ParamsError, WeightsError
 from pipeline.params import ComputeParams, DiTParams, load_params
-from stages.dit import load, run
+from stages.dit import NULL_CLASS, load, run
 from stages.dit.data import batch_indices, draw, mean, open_posteriors
 from stages.dit.pairs import ContinuedWindows, following_pairs
+from stages.sample.samplers import Sampling
+from stages.sample.tasks import Request, generate
 from tests.shards import write_shards
 
 PARAMS = Path(__file__).parents[3] / "params.yaml"
-AUDIO, VIDEO = (2, 1, 2), (3, 2, 2)
+AUDIO, VIDEO, TEXT = (2, 1, 2), (3, 2, 2), (4, 6)
 CLIP = load_params(PARAMS).clip
 CPU = ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None)
 
 
-def write_latents(folder: Path, splits: str = "train test") -> Path:
-    """32 and 16 windows; z_v is the opposite of z_a, so that either tells the other."""
+def write_latents(folder: Path, splits: str = "train test", *, captioned: bool = False) -> Path:
+    """32 and 16 windows; z_v is the opposite of z_a, so that either tells the other, and so does the caption where there is one."""
     rng = np.random.default_rng(0)
-    statistics = LatentStatistics(AUDIO, VIDEO, (5.0,) * 2, (2.0,) * 2, (-5.0,) * 3, (2.0,) * 3, ("left", "right"))
+    statistics = LatentStatistics(AUDIO, VIDEO, (5.0,) * 2, (2.0,) * 2, (-5.0,) * 3, (2.0,) * 3, ("left", "right"),
+                                  TEXT if captioned else ())
+    texts = {}
     with stage_output(folder, params={}, inputs={}, code=folder.parent) as work:
         samples = []
         for i in range(48):
@@ -37,10 +42,14 @@ def write_latents(folder: Path, splits: str = "train test") -> Path:
             audio = np.concatenate([np.full(AUDIO, value), np.full(AUDIO, -8)]).astype(np.float16)
             video = np.concatenate([np.full(VIDEO, -value), np.full(VIDEO, -8)]).astype(np.float16)
             meta = {"clip_id": f"clip{i:02d}", "start_frame": 0, "class_id": int(value > 5), "split": "train" if i < 32 else "test"}
+            texts[str(meta["clip_id"])] = "up" if value > 5 else "down"
             if str(meta["split"]) in splits:
                 samples.append(latent_sample(audio, video, meta))
         write_shards(work, samples)
         write_statistics(work.folder, statistics)
+        if captioned:
+            np.save(work.scratch / "part.npy", rng.normal(size=(2, *TEXT)).astype(np.float16))
+            write_captions(work.folder, texts, ["down", "up"], [work.scratch / "part.npy"], TEXT)
     return folder
 
 
@@ -101,6 +110,23 @@ def test_every_kind_of_training_learns_to_listen(latents: Path, tmp_path: Path, 
     held_out = json.loads((tmp_path / "dit/metrics.json").read_text())["held_out"]
     assert held_out["a2v_video"] < 0.6 * held_out["a2v_video_shuffled"]
     assert held_out["v2a_audio"] < 0.6 * held_out["v2a_audio_shuffled"]
+
+
+def test_a_text_is_read_in_training_and_in_sampling(tmp_path: Path) -> None:
+    latents = write_latents(tmp_path / "latents", captioned=True)
+    dit = tiny(context="text", train=replace(tiny().train, steps=100, checkpoint_every=100))
+    run(seed=1, compute=CPU, clip=CLIP, dit=dit, latents=latents, out=tmp_path / "dit")
+    held_out = json.loads((tmp_path / "dit/metrics.json").read_text())["held_out"]
+    assert held_out["loss"] < 0.8 * held_out["loss_text_shuffled"]
+    text = torch.from_numpy(read_captions(latents).embeddings[[0, 1]].copy())  # "down", "up"
+    audio, video = generate(load(tmp_path / "dit", torch.device("cpu")),
+                            Request("svg", [1, 2], torch.full((2,), NULL_CLASS), text=text), Sampling("ddim", 20, 2.0))
+    assert audio[0].mean() < 5 < audio[1].mean() and video[0].mean() > -5 > video[1].mean()
+
+
+def test_a_text_without_embedded_captions_is_refused(latents: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"dit.context is text, and data/latents holds no embedded captions; set latents.text_encoder"):
+        run(seed=1, compute=CPU, clip=CLIP, dit=tiny(context="text"), latents=latents, out=tmp_path / "dit")
 
 
 def write_continuing_latents(folder: Path) -> Path:

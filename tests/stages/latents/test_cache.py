@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.contracts.captions import read_captions
+from pipeline.contracts.clips import write_clips
 from pipeline.contracts.latents import read_latents, read_statistics
 from pipeline.contracts.moments import moments_sample
 from pipeline.contracts.outputs import stage_output
 from pipeline.errors import DataError
 from pipeline.params import Params, load_params
 from stages.autoencoder.model import MultiModalAutoencoder, Shapes, save
-from stages.latents import run
+from stages.latents import load_text_encoder, run
 from tests.shards import write_shards
 
 ROOT = Path(__file__).parents[3]
@@ -43,8 +45,18 @@ def inputs(tmp_path: Path) -> Callable[[Params], tuple[Path, Path]]:
 
 def cache(params: Params, inputs: tuple[Path, Path], out: Path) -> Path:
     run(seed=params.seed, clip=params.clip, compute=replace(params.compute, device="cpu"), latents=params.latents,
-        autoencoder=inputs[0], encode=inputs[1], out=out)
+        inventory=out.parent / "inventory", autoencoder=inputs[0], encode=inputs[1], out=out)
     return out
+
+
+def write_inventory(folder: Path, captions: list[str]) -> None:
+    """The four clips with a caption each."""
+    row = {"source_path": "a/1.mp4", "source_sha256": "", "start_sec": 0.0, "duration_sec": 2.0, "fps": 10.0, "width_px": 32,
+           "height_px": 32, "audio_rate_hz": 16000, "audio_channels": 1, "reader": "pyav", "audio_offset_sec": 0.0}
+    with stage_output(folder, params={}, inputs={}, code=HERE) as work:
+        write_clips(work.folder, [
+            {**row, "clip_id": f"{i:016x}_000000", "class_id": i % 2, "class_name": ("a_dog", "b")[i % 2],
+             "split": ("train", "test")[i // 2], "caption": caption} for i, caption in enumerate(captions)], [])
 
 
 def test_every_window_is_cached_and_statistics_are_of_the_training_windows(inputs: Callable[[Params], tuple[Path, Path]],
@@ -70,6 +82,19 @@ def test_batches_change_a_window_no_more_than_rounding(inputs: Callable[[Params]
         assert np.allclose(a["video"].astype(np.float32), b["video"].astype(np.float32), atol=0.02)
     again = cache(params, folders, tmp_path / "first")
     assert (again / "train-000000.tar").read_bytes() == (first / "train-000000.tar").read_bytes()
+
+
+def test_every_caption_is_embedded_once_and_a_clip_without_one_is_told_by_its_class(
+        inputs: Callable[[Params], tuple[Path, Path]], text_encoder: Path, tmp_path: Path) -> None:
+    params = load_params(ROOT / "tests/presets/tiny.yaml")
+    named = replace(params.latents.text_encoder, source=str(text_encoder))
+    write_inventory(tmp_path / "inventory", ["rain", "rain", "", "wind on a roof"])
+    out = cache(replace(params, latents=replace(params.latents, text_encoder=named)), inputs(params), tmp_path / "latents")
+    captions = read_captions(out)
+    assert captions.texts == {f"{i:016x}_000000": text for i, text in enumerate(["rain", "rain", "a dog", "wind on a roof"])}
+    assert captions.embeddings.shape == (3, 12, 8) and read_statistics(out).text_shape == (12, 8)
+    expected = load_text_encoder(named, torch.device("cpu")).embed(list(captions.texts.values()))
+    assert np.allclose(captions.embedded(list(captions.texts)), expected, atol=2e-3)
 
 
 def test_windows_of_another_length_are_refused(inputs: Callable[[Params], tuple[Path, Path]], tmp_path: Path) -> None:

@@ -52,5 +52,13 @@ def test_order_is_a_permutation_by_seed() -> None:
     assert shuffled_windows(WINDOWS, 1) != shuffled_windows(WINDOWS, 2)
 
 
+def test_a_network_of_texts_is_asked_for_the_captions_of_held_out_clips() -> None:
+    plan = make_plan(1, sample(6), 0, WINDOWS, texts=True)
+    svg, a2v = ([p for p in plan if p.task == task] for task in ("svg", "a2v"))
+    assert {WINDOWS["clip_id"][p.told] for p in svg} == set("012345") and all(p.window is None for p in svg)
+    assert all(p.class_id == WINDOWS["class_id"][p.told] for p in svg)
+    assert all(p.told is None for p in a2v)
+
+
 def test_a_network_without_classes_is_asked_for_none() -> None:
     assert all(p.class_id == NULL_CLASS for p in make_plan(1, sample(), 0, WINDOWS) if p.task == "svg")
