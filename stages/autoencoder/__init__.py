@@ -2,7 +2,8 @@
 
 Comes in   data/encode/*.tar    KL-VAE moments of frames and audio images
            data/klvae/          decodes latents to the images that the discriminator judges
-Goes out   data/autoencoder/    autoencoder.safetensors, config.json, metrics.json, curves.csv, train.jsonl
+Goes out   data/autoencoder/    autoencoder.safetensors, config.json, metrics.json, curves.csv, train.jsonl, reconstructions.png
+                                (held-out sounds and frames through the KL-VAE alone, and through both autoencoders)
 
 | paper | here |
 |---|---|
@@ -11,6 +12,7 @@ Goes out   data/autoencoder/    autoencoder.safetensors, config.json, metrics.js
 | f_cl, f_co | `heads.py` |
 | signal decoder | `signal_decoder.py`, steered by `conditions.py`; optionally around the regression decode of `coarse.py` |
 | D | `discriminator.py` |
+| sizes of all of them | `size.py` |
 | Eq. (1) to (3) | `losses.py`, summed in `objectives.py` |
 """
 

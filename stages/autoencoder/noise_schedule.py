@@ -19,11 +19,12 @@ class NoiseSchedule(nn.Module):
     def __init__(self, params: SignalDecoderParams) -> None:
         super().__init__()
         self.params = params
-        alphas_cumprod = self.scheduler().alphas_cumprod.double()
+        with torch.device("cpu"):  # diffusers' schedulers cannot be made on the meta device, where networks are only counted
+            alphas_cumprod = self.scheduler().alphas_cumprod.double()
         self.alpha: Tensor
         self.sigma: Tensor
-        self.register_buffer("alpha", alphas_cumprod.sqrt().float(), persistent=False)
-        self.register_buffer("sigma", (1 - alphas_cumprod).sqrt().float(), persistent=False)
+        self.register_buffer("alpha", torch.tensor(alphas_cumprod.sqrt().tolist()), persistent=False)
+        self.register_buffer("sigma", torch.tensor((1 - alphas_cumprod).sqrt().tolist()), persistent=False)
 
     def scheduler(self, steps: int | None = None) -> Any:
         """A diffusers sampler of `params.sampler`, set to `steps` (1 to 1000) when given.

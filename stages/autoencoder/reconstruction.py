@@ -8,10 +8,12 @@ from stages.autoencoder.losses import kl_divergence
 from stages.autoencoder.model import Autoencoder
 from stages.autoencoder.windows import MomentWindows
 from stages.klvae import KLVAE
+from stages.klvae.images import to_uint8
+from stages.klvae.measure import SHEET_COLUMNS
 
 RETRIEVAL_BATCH = 32
-VALIDATION_WINDOWS, FINAL_WINDOWS, IMAGE_WINDOWS = 64, 256, 32
-"""Held-out windows measured during the training, at its end, and in pixels."""
+VALIDATION_WINDOWS, FINAL_WINDOWS, IMAGE_WINDOWS, SHEET_WINDOWS = 64, 256, 32, 8
+"""Held-out windows measured during the training, at its end, and in pixels; and shown on the sheet for people."""
 
 
 @torch.no_grad()
@@ -68,6 +70,22 @@ def measure_images(autoencoder: Autoencoder, klvae: KLVAE, windows: MomentWindow
             errors.setdefault("psnr_nearest_key", []).append(_error(true[nearest][between], true[between]))
     # dB of each image, then the mean: one bad image is not hidden in a pooled error.
     return {name: float((10 * torch.log10(4 / torch.cat(parts).clamp(min=1e-10))).mean()) for name, parts in errors.items()}
+
+
+@torch.no_grad()
+def sheet_rows(autoencoder: Autoencoder, klvae: KLVAE, windows: MomentWindows) -> list[tuple[str, Tensor]]:
+    """For people, two rows for each of some windows: the audio image and frames, uint8 [8, H, W, 3] with the label of the row, decoded
+    from the true KL-VAE latents, then from z_a and z_v."""
+    rows = []
+    frames = torch.tensor(spread(autoencoder.shapes.num_frames, SHEET_COLUMNS - 1))
+    for i in spread(len(windows), SHEET_WINDOWS):
+        audio, video, class_id = _means(windows, [i], autoencoder.device)
+        moments_a, moments_v = autoencoder.encode(video, audio)
+        made_audio, made_video = autoencoder.decode(moments_a.chunk(2, 1)[0], moments_v.chunk(2, 1)[0], seeds=[i])
+        name = autoencoder.class_names[int(class_id)][:12]
+        for label, latents in (("KL-VAE alone", (audio, video[0, frames])), ("autoencoder", (made_audio, made_video[0, frames]))):
+            rows.append((f"{name}\n{label}", to_uint8(klvae.decode(torch.cat(latents))).cpu()))
+    return rows
 
 
 def spread(total: int, count: int) -> list[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline.contracts.outputs import Work, stage_output, write_text
+from pipeline.contracts.outputs import Work, atomic_path, stage_output, write_text
 from pipeline.errors import DataError, TrainingError
 from pipeline.params import AutoencoderParams, ClipParams, ComputeParams, KLLatentParams
 from pipeline.processes import first_goes_on, world_size
@@ -16,11 +16,13 @@ from pipeline.training import Batch, Phase, begin_with, pick_device, train
 from stages.autoencoder.discriminator import Discriminator
 from stages.autoencoder.model import Autoencoder, MultiModalAutoencoder, Shapes, save
 from stages.autoencoder.objectives import DiscriminatorObjective, GeneratorObjective, Judge
-from stages.autoencoder.reconstruction import FINAL_WINDOWS, VALIDATION_WINDOWS, measure, measure_images
+from stages.autoencoder.reconstruction import FINAL_WINDOWS, VALIDATION_WINDOWS, measure, measure_images, sheet_rows
 from stages.autoencoder.signal_decoder import load_pretrained_unet
+from stages.autoencoder.size import size_of
 from stages.autoencoder.windows import MomentWindows, class_names
 from stages.klvae import KLVAE
 from stages.klvae import load as load_klvae
+from stages.klvae.measure import sheet
 
 
 def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLatentParams, autoencoder: AutoencoderParams,
@@ -41,12 +43,17 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLat
             return {}
         trained = Autoencoder(network, device)
         figures = {**measure(trained, held_out, FINAL_WINDOWS), **measure_images(trained, images, held_out)}
+        size = size_of(autoencoder, shapes, clip.frame_size_px)
         save(work.folder, network)
+        with atomic_path(work.folder / "reconstructions.png") as temporary:
+            sheet(sheet_rows(trained, images, held_out)).save(temporary, format="png")
         rounded = {name: float(f"{value:.6g}") for name, value in figures.items()}
-        write_text(work.folder / "metrics.json", json.dumps(rounded, indent=1) + "\n")
+        write_text(work.folder / "metrics.json", json.dumps({**rounded, **size}, indent=1) + "\n")
         work.counts.update(train_windows=len(windows), held_out_windows=len(held_out), classes=len(shapes.class_names),
-                           parameters=sum(p.numel() for p in network.parameters()))
-    return {"windows": len(windows), **{name: f"{value:.3g}" for name, value in figures.items()}, "out": str(out)}
+                           parameters=int(size["parameters"]))
+    shown = {name: f"{value:.3g}" for name, value in figures.items()}
+    return {"windows": len(windows), **shown, "size": f"{size['parameters'] / 1e6:.2f}M",
+            "a window": f"{size['gflop_encode']:.3g} + {size['gflop_decode']:.3g} GFLOP", "out": str(out)}
 
 
 def fit(seed: int, compute: ComputeParams, clip: ClipParams, params: AutoencoderParams, shapes: Shapes, windows: MomentWindows,

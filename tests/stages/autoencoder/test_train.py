@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from pipeline.errors import DataError
 from pipeline.params import Params
@@ -31,10 +32,12 @@ def test_the_stage_writes_network_metrics_and_curves_and_repeats_to_the_byte(par
         files = sorted(p for p in (tmp_path / name).iterdir() if p.name != "_SUCCESS.json")
         hashes.append({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files})
     assert hashes[0] == hashes[1]
-    assert set(hashes[0]) == {"autoencoder.safetensors", "config.json", "curves.csv", "metrics.json", "train.jsonl"}
+    assert set(hashes[0]) == {"autoencoder.safetensors", "config.json", "curves.csv", "metrics.json", "train.jsonl", "reconstructions.png"}
     metrics = json.loads((tmp_path / "first/metrics.json").read_text())
     assert {"mse_audio", "mse_video", "snr_video_db", "class_accuracy", "retrieval_top1", "retrieval_chance", "kl_audio", "psnr_frames",
-            "psnr_between_keys", "psnr_nearest_key", "psnr_audio"} <= set(metrics)
+            "psnr_between_keys", "psnr_nearest_key", "psnr_audio", "parameters", "gflop_encode", "gflop_decode"} <= set(metrics)
+    with Image.open(tmp_path / "first/reconstructions.png") as page:
+        assert page.height == 2 * 6 * (32 + 4), "two rows for each held-out window"
     columns = (tmp_path / "first/curves.csv").read_text().splitlines()[0].split(",")
     assert {"generator/loss", "generator/adversarial", "discriminator/loss", "val/mse_video"} <= set(columns)
     moments = load(tmp_path / "first").encode(torch.randn(1, 16, 4, 4, 4), torch.randn(1, 4, 4, 4))

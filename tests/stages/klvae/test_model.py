@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from pipeline.errors import DataError
 from stages.klvae.images import to_model_range, to_uint8
@@ -53,6 +54,14 @@ def test_the_size_is_that_of_what_comes_out(build) -> None:
     assert latent.shape == (1, size["latent_channels"], size["latent_side"], size["latent_side"])
     assert size["latent_channels"] == model.latent_channels and size["latent_side"] == 32 / model.factor
     assert size["gflop_encode"] > 0 and size["gflop_decode"] > 0
+
+
+def test_the_papers_kl_vae_has_the_size_of_stable_diffusions() -> None:
+    with torch.device("meta"):
+        network = AutoencoderKL(block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4,
+                                up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2, latent_channels=4)
+    assert size_of(KLVAE(network), 256) == {"parameters": 83_653_863, "latent_channels": 4, "latent_side": 32,
+                                            "gflop_encode": 272.722, "gflop_decode": 622.187}
 
 
 def test_pixels_survive_the_change_of_range() -> None:
