@@ -1,6 +1,8 @@
-"""The command `mmldm` (= `python -m pipeline`): check, reproduce, preset, look. Run from the project's folder."""
+"""The command `mmldm` (= `python -m pipeline`): check, reproduce, preset, look, generate, export. Run from the project's folder."""
 
 import argparse
+import contextlib
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,11 +13,19 @@ from pipeline.progress import human_seconds, say
 from pipeline.quiet import silence_tools
 
 ROOT = Path(".")
+OF_STAGES = {
+    "generate": ("stages.sample.generate", "make videos with sound: from a class, a text, a sound, a picture or a video; --help"),
+    "export": ("stages.sample.export", "write the trained networks as one folder, for use on another machine"),
+}
+"""Commands that a stage's package holds: started as a process of their own, with the rest of the command line."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; a user's mistake is one line on stderr and exit code 1."""
     silence_tools()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in OF_STAGES:
+        sys.exit(start_of_stage(*arguments))
     chosen = parser().parse_args(arguments)
     try:
         chosen.run(chosen)
@@ -46,7 +56,17 @@ def parser() -> argparse.ArgumentParser:
         action = presets.add_parser(name, help=text)
         action.add_argument("name", metavar="NAME", help=", ".join(NAMES))
         action.set_defaults(run=run)
+    for name, (_, text) in OF_STAGES.items():
+        command(name, text)
     return top
+
+
+def start_of_stage(name: str, *arguments: str) -> int:
+    """Run one of `OF_STAGES` and return its exit code; Ctrl-C reaches it by itself."""
+    process = subprocess.Popen([sys.executable, "-m", OF_STAGES[name][0], *arguments])
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            return process.wait()
 
 
 def check(_: argparse.Namespace) -> None:

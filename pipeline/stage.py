@@ -4,16 +4,17 @@
     torchrun --nproc-per-node 8 -m stages.dit        # a training on several processes
 """
 
+import contextlib
 import errno
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pipeline.errors import RunError, UserError
-from pipeline.params import Params, load_params
+from pipeline.params import ComputeParams, Params, load_params
 from pipeline.processes import join, let_the_first_speak, local_world_size, world_size
 from pipeline.progress import human_seconds, say
 from pipeline.quiet import silence_tools
@@ -31,14 +32,23 @@ def stage_main(name: str, run: Callable[[Params], Summary], *, shared: bool = Fa
     """
     silence_tools()
     started = time.monotonic()
-    try:
+    with mistakes_in_one_line(name):
         if world_size() > 1 and not shared:
             raise RunError(f"it was started as {world_size()} processes, which only trainings share; run: python -m stages.{name}")
         params = load_params(Path("params.yaml"))
-        prepare_torch(params)
+        prepare_torch(params.compute)
         if world_size() > 1:
             join(params.compute.device)
         summary = run(params)
+    closing = " | ".join(f"{key} {value}" for key, value in summary.items())
+    say(name, f"done in {human_seconds(time.monotonic() - started)} | {closing}")
+
+
+@contextlib.contextmanager
+def mistakes_in_one_line(name: str) -> Iterator[None]:
+    """End the process with 1 and one line on a user's mistake or a full disk, with 130 on Ctrl-C; a defect of ours keeps its traceback."""
+    try:
+        yield
     except UserError as error:
         let_the_first_speak()
         sys.exit(f"{name}: {error}")
@@ -50,8 +60,6 @@ def stage_main(name: str, run: Callable[[Params], Summary], *, shared: bool = Fa
                  "free some and run the same command again, finished work is kept")
     except KeyboardInterrupt:
         sys.exit(130)
-    closing = " | ".join(f"{key} {value}" for key, value in summary.items())
-    say(name, f"done in {human_seconds(time.monotonic() - started)} | {closing}")
 
 
 def disk_is_full(error: BaseException) -> bool:
@@ -62,9 +70,9 @@ def disk_is_full(error: BaseException) -> bool:
     return written and shutil.disk_usage(".").free < 2**24
 
 
-def prepare_torch(params: Params) -> None:
+def prepare_torch(compute: ComputeParams) -> None:
     """Threads and deterministic kernels, for the stages that import torch (the others don't pay for it)."""
-    threads = params.compute.num_threads or max((os.cpu_count() or 1) // local_world_size(), 1)
+    threads = compute.num_threads or max((os.cpu_count() or 1) // local_world_size(), 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if "torch" in sys.modules:

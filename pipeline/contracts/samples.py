@@ -5,18 +5,22 @@ gray uint8 [n_mels, columns] (the generated mel image). Reconstructions by the a
 A sample is one window long (of a continuation: the window that comes next), one of task "long" is many.
 """
 
+import fcntl
+import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipeline.contracts.outputs import atomic_path, require_whole
+from pipeline.contracts.outputs import SUCCESS, atomic_path, require_whole
 from pipeline.contracts.tables import read_table, write_table
+from pipeline.errors import DataError
 
 SAMPLES_SCHEMA = pa.schema([
     ("sample_id", pa.string()),      # "<task>-<number>"
@@ -25,7 +29,7 @@ SAMPLES_SCHEMA = pa.schema([
     ("class_id", pa.int64()),        # the class asked for, or of the condition
     ("class_name", pa.string()),
     ("text", pa.string()),           # the text asked for; "" if none
-    ("condition_clip_id", pa.string()),      # clip of the test split; "" for svg, v, a, long
+    ("condition_clip_id", pa.string()),      # clip of the test split (of `mmldm generate`: the file); "" for svg, v, a, long
     ("condition_start_frame", pa.int64()),   # -1 for those
     ("sampler", pa.string()),
     ("steps", pa.int64()),
@@ -44,6 +48,33 @@ def write_samples(folder: Path, rows: list[dict[str, object]]) -> None:
 def read_samples(folder: Path) -> pd.DataFrame:
     """The table of all samples (columns: SAMPLES_SCHEMA)."""
     return read_table(require_whole(folder) / TABLE, SAMPLES_SCHEMA)
+
+
+def require_room_for_samples(folder: Path) -> None:
+    """Raises:
+        DataError: samples that no stage made cannot be put into `folder`.
+    """
+    if (folder / SUCCESS).is_file():
+        raise DataError(f"{folder} is the output of a stage; choose another --out")
+    if (folder / TABLE).exists():
+        try:
+            read_table(folder / TABLE, SAMPLES_SCHEMA)
+        except (DataError, pa.ArrowInvalid, OSError):
+            raise DataError(f"{folder / TABLE} is no table of samples of this version; move it away, or choose another --out") from None
+
+
+def add_samples(folder: Path, rows: list[dict[str, object]]) -> None:
+    """Put rows into the folder's table, in the place of those of the same mp4; several processes may do so at once."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        merged: dict[str, dict[Any, Any]] = {}
+        if (folder / TABLE).exists():
+            merged = {str(row["mp4"]): row for row in read_table(folder / TABLE, SAMPLES_SCHEMA).to_dict("records")}
+        merged |= {str(row["mp4"]): row for row in rows}
+        write_table(folder / TABLE, [merged[name] for name in sorted(merged)], SAMPLES_SCHEMA)
+    finally:
+        os.close(handle)
 
 
 def write_lossless(path: Path, frames: np.ndarray, waveform: np.ndarray, gray: np.ndarray) -> None:

@@ -16,7 +16,7 @@ Goes out   data/autoencoder/    autoencoder.safetensors, config.json, metrics.js
 | Eq. (1) to (3) | `losses.py`, summed in `objectives.py` |
 """
 
-from stages.autoencoder.model import Autoencoder, load
+from stages.autoencoder.model import Autoencoder, load, open_folder
 from stages.autoencoder.train import run
 
-__all__ = ["Autoencoder", "load", "run"]
+__all__ = ["Autoencoder", "load", "open_folder", "run"]

@@ -235,7 +235,12 @@ def load(path: Path, device: torch.device | None = None) -> Autoencoder:
         DataError: the stage has not finished.
         WeightsError: the weights do not fit the configuration beside them.
     """
-    config = json.loads((require_whole(path) / CONFIG).read_text())
+    return open_folder(require_whole(path), device)
+
+
+def open_folder(path: Path, device: torch.device | None = None) -> Autoencoder:
+    """The same of an exported folder, which carries no mark of a stage."""
+    config = json.loads((path / CONFIG).read_text())
     shapes = Shapes(**{**config["shapes"], "class_names": tuple(config["shapes"]["class_names"])})
     network = MultiModalAutoencoder(build(AutoencoderParams, config["params"], "autoencoder"), shapes)
     try:

@@ -13,7 +13,7 @@ import torch
 from torchaudio.transforms import Resample
 
 from stages.inventory.audio_timeline import SMOOTHING_SEC, lay_pieces
-from stages.inventory.streams import float_samples, main_streams
+from stages.inventory.streams import float_samples, sound_stream
 
 SEEK_MARGIN_SEC = 1.0
 """Codecs need some packets before the first true sample (Opus asks for 80 ms)."""
@@ -41,6 +41,13 @@ def read_waveform(path: Path, zero_sec: float, start_sec: float, duration_sec: f
     wave = _resampler(native_hz, rate_hz)(torch.from_numpy(mono)).numpy()
     length = round(duration_sec * rate_hz)
     return np.pad(wave[:length], (0, max(length - len(wave), 0)))
+
+
+def first_sample_sec(path: Path) -> float:
+    """Timestamp of a file's first sample; what an encoder put before it is not counted."""
+    first = next(_decoded(path, None), None)
+    assert first is not None, f"no sound in {path}"
+    return first[0]
 
 
 def to_int16(wave: np.ndarray) -> tuple[np.ndarray, float]:
@@ -79,7 +86,7 @@ def _pieces(path: Path, at_sec: float, duration_sec: float) -> tuple[int, list[f
 
 def _decoded(path: Path, seek_sec: float | None) -> Iterator[tuple[float, av.AudioFrame]]:
     with av.open(str(path), metadata_errors="replace") as container:
-        _, audio = main_streams(container)
+        audio = sound_stream(container)
         audio.codec_context.thread_count = 1
         after_seek = seek_sec is not None and seek_sec > 0
         if after_seek:

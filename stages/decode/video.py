@@ -22,7 +22,7 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
-from stages.inventory.streams import main_streams, rotation_of, tick_sec
+from stages.inventory.streams import picture_stream, rotation_of, tick_sec
 
 TOLERANCE_SEC = 0.00047
 """A frame due this much later counts as shown: half a tick of a time base of milliseconds, the coarsest usual one, and no whole number
@@ -77,7 +77,7 @@ class PyavReader(AbstractContextManager["PyavReader"]):
     def _open(self) -> None:
         # A title in an old encoding is no reason to refuse a file.
         self._container = av.open(str(self._path), metadata_errors="replace")
-        self._video, _ = main_streams(self._container)
+        self._video = picture_stream(self._container)
         self._codec = self._video.codec_context
         self._codec.thread_count = 1
         self._tick_sec = tick_sec(self._video)

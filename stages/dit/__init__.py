@@ -14,8 +14,8 @@ Goes out   data/dit/dit.safetensors      the network, EMA weights
     zero convolution              `ModalityTokens.condition_embed`
 """
 
-from stages.dit.checkpoint import LatentScale, TrainedDiT, load
+from stages.dit.checkpoint import LatentScale, TrainedDiT, load, open_folder
 from stages.dit.model import NULL_CLASS, JointDiT
 from stages.dit.train import run
 
-__all__ = ["NULL_CLASS", "JointDiT", "LatentScale", "TrainedDiT", "load", "run"]
+__all__ = ["NULL_CLASS", "JointDiT", "LatentScale", "TrainedDiT", "load", "open_folder", "run"]

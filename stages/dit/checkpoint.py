@@ -85,7 +85,12 @@ def load(path: Path, device: torch.device) -> TrainedDiT:
         DataError: the stage has not finished.
         WeightsError: weights and config do not belong together.
     """
-    config = json.loads((require_whole(path) / CONFIG).read_text())
+    return open_folder(require_whole(path), device)
+
+
+def open_folder(path: Path, device: torch.device) -> TrainedDiT:
+    """The same of an exported folder, which carries no mark of a stage."""
+    config = json.loads((path / CONFIG).read_text())
     params = build(DiTParams, config["params"], "dit")
     statistics = LatentStatistics(**{name: tuple(value) for name, value in config["statistics"].items()})
     network = make_network(params, statistics)

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,17 +23,29 @@ def main_streams(container: InputContainer) -> tuple[av.VideoStream, av.AudioStr
     Raises:
         RejectedFile: one is missing, or has no decoder.
     """
+    return picture_stream(container), sound_stream(container)
+
+
+def picture_stream(container: InputContainer) -> av.VideoStream:
+    """The picture alone, whether or not there is a sound; as `main_streams`."""
     video = container.streams.best("video")
     if video is None or is_cover(video):
         raise RejectedFile("no_video_track", "no picture in the file" if video is None else "only a cover image")
-    audio = container.streams.best("audio", related=video)
+    return _decodable(video, "picture")
+
+
+def sound_stream(container: InputContainer) -> av.AudioStream:
+    """The sound alone, whether or not there is a picture; as `main_streams`."""
+    audio = container.streams.best("audio", related=container.streams.best("video"))
     if audio is None:
         raise RejectedFile("no_audio_track", "no sound in the file")
-    for stream, name in ((video, "picture"), (audio, "sound")):
-        if stream.codec_context is None:
-            raise RejectedFile("unsupported_codec", f"no decoder for the {name}")
-    assert isinstance(video, av.VideoStream) and isinstance(audio, av.AudioStream)
-    return video, audio
+    return _decodable(audio, "sound")
+
+
+def _decodable(stream: Any, name: str) -> Any:
+    if stream.codec_context is None:
+        raise RejectedFile("unsupported_codec", f"no decoder for the {name}")
+    return stream
 
 
 def is_cover(stream: object) -> bool:

@@ -16,7 +16,7 @@ a patch discriminator from a start step on, the KL term; the demo has the square
 scaled latents. All later stages go through it.
 """
 
-from stages.klvae.model import KLVAE, load
+from stages.klvae.model import KLVAE, load, open_folder
 from stages.klvae.run import run
 
-__all__ = ["KLVAE", "load", "run"]
+__all__ = ["KLVAE", "load", "open_folder", "run"]

@@ -83,7 +83,12 @@ def load(path: Path, device: torch.device | None = None) -> KLVAE:
         DataError: the stage has not finished.
         WeightsError: its files are damaged.
     """
-    return KLVAE(open_autoencoder(require_whole(path), str(path))).eval().requires_grad_(False).to(device or torch.device("cpu"))
+    return open_folder(require_whole(path), device)
+
+
+def open_folder(folder: Path, device: torch.device | None = None) -> KLVAE:
+    """The same of an exported folder, which carries no mark of a stage."""
+    return KLVAE(open_autoencoder(folder, str(folder))).eval().requires_grad_(False).to(device or torch.device("cpu"))
 
 
 def build_scratch(klvae: KLVAEParams, kl_latent: KLLatentParams) -> AutoencoderKL:

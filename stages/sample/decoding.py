@@ -11,7 +11,7 @@ from stages.audio_images import Vocoder, gray_from_rgb
 from stages.autoencoder import Autoencoder
 from stages.klvae import KLVAE
 from stages.klvae.images import to_uint8
-from stages.sample.held_out import Shown
+from stages.sample.shown import Shown
 
 
 class Decoder:

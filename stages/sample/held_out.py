@@ -1,6 +1,5 @@
 """The held-out windows that samples are conditioned on, and what they really look and sound like."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +14,7 @@ from pipeline.contracts.latents import read_latents
 from pipeline.contracts.windows import window_waveform
 from pipeline.errors import DataError
 from pipeline.params import AudioParams, ClipParams
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a person sees and hears of a window or a sample."""
-
-    frames: np.ndarray
-    """uint8 [F, H, W, 3], RGB."""
-    waveform: np.ndarray
-    """int16 [S], mono."""
-    gray: np.ndarray
-    """The mel as 8-bit gray, uint8 [n_mels, columns]."""
+from stages.sample.shown import Shown
 
 
 class HeldOutWindows:

@@ -1,7 +1,7 @@
 """Any number of windows in the memory of one: each is generated from the one before, decoded, written and forgotten (paper 4.4)."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -24,16 +24,17 @@ OVERLAP_COLUMNS = 8
 
 
 def continued_windows(dit: TrainedDiT, decoder: Decoder, first: Request, sampling: Sampling, num_windows: int,
-                      ) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
+                      on_step: Callable[[], None] = lambda: None) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
     """Per window, of every sample: frames uint8 [F, H, W, 3] and gray mel image uint8 [n_mels, columns].
 
     Args:
         first: of the first window: an svg, or a continuation of what is given.
         num_windows: how many.
+        on_step: called after every step of the sampler.
     """
     request = first
     for number in range(num_windows):
-        audio, video = generate(dit, request, sampling)
+        audio, video = generate(dit, request, sampling, on_step)
         yield list(decoder.images(audio, video, request.seeds))
         seeds = [derive_seed(seed, "window", number + 1) for seed in first.seeds]
         request = replace(first, task="long", seeds=seeds, audio=audio, video=video)

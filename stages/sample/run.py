@@ -25,12 +25,13 @@ from stages.audio_images import Vocoder
 from stages.dit import NULL_CLASS, TrainedDiT
 from stages.sample.decoding import Decoder
 from stages.sample.encoding import Encoder
-from stages.sample.held_out import HeldOutWindows, Shown
+from stages.sample.held_out import HeldOutWindows
 from stages.sample.long import LongWriter, continued_windows
 from stages.sample.mux import display_scale, write_mp4
 from stages.sample.plan import RECONSTRUCTION, Planned, make_plan
 from stages.sample.samplers import Sampling
 from stages.sample.seams import continuation_seams, long_seams
+from stages.sample.shown import Shown, as_shown, still
 from stages.sample.tasks import CONTINUING, OF_PICTURE, OF_SOUND, Request, generate
 
 
@@ -143,24 +144,6 @@ class Maker:
         assert planned.window is not None
         before, (frames, _, gray) = self.windows.shown(planned.window), read_lossless(paths(folder, planned)[1])
         return (before.frames, before.gray), (frames, gray)
-
-
-def as_shown(task: str, made: Shown, real: Shown | None) -> Shown:
-    """What a sample of a task shows and sounds: the made window with the given half as it really is, and silence or black for what
-    the task leaves out."""
-    if task in ("a2v", "v2a", "i2a"):
-        assert real is not None
-        if task == "a2v":
-            return Shown(made.frames, real.waveform, real.gray)
-        return Shown(real.frames if task == "v2a" else still(real.frames), made.waveform, made.gray)
-    if task == "v":
-        return Shown(made.frames, np.zeros_like(made.waveform), np.zeros_like(made.gray))
-    return Shown(np.zeros_like(made.frames), made.waveform, made.gray) if task == "a" else made
-
-
-def still(frames: np.ndarray) -> np.ndarray:
-    """The first of frames [F, H, W, 3], standing still for as long."""
-    return frames[:1].repeat(len(frames), axis=0)
 
 
 def row(planned: Planned, sample: SampleParams, windows: HeldOutWindows, model: TrainedDiT) -> dict[str, object]:

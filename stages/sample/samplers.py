@@ -41,6 +41,11 @@ class Sampling:
         return Sampling(sample.sampler, sample.steps, sample.guidance_scale, (first, last), sample.guidance_rescale)
 
 
+def network_steps(sampling: Sampling) -> int:
+    """Calls of the network, guidance not counted."""
+    return 2 * sampling.steps - 1 if sampling.sampler == "heun" else sampling.steps
+
+
 def make_scheduler(sampler: Sampler, prediction: Prediction, zero_terminal_snr: bool) -> Any:
     """The diffusers scheduler of a sampler, for a network trained with this prediction and this end of the schedule."""
     assert sampler in SAMPLERS[prediction], (sampler, prediction)
@@ -64,7 +69,7 @@ def make_scheduler(sampler: Sampler, prediction: Prediction, zero_terminal_snr: 
 
 @torch.no_grad()
 def sample_latents(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, scheduler: Any, steps: int,
-                   given: Callable[[Tensor, Tensor], Tensor] | None = None) -> Tensor:
+                   given: Callable[[Tensor, Tensor], Tensor] | None = None, on_step: Callable[[], None] = lambda: None) -> Tensor:
     """Latents [b, n] from noise [b, n]; deterministic (Eq. 7 with no variance, as DDIM).
 
     Args:
@@ -73,6 +78,7 @@ def sample_latents(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, s
         scheduler: a fresh one of `make_scheduler`.
         steps: 1 to 1000.
         given: (z^t, t) -> z^t with what is known in its place; applied before every prediction.
+        on_step: called after every step.
     """
     if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
         # Left to itself it would go to 1/1000 in equal steps and take the last one from there.
@@ -85,4 +91,5 @@ def sample_latents(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, s
         if given is not None:
             latents = given(latents, t)
         latents = scheduler.step(predict(latents, t), timestep, latents, return_dict=False)[0]
+        on_step()
     return latents

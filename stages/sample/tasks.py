@@ -14,6 +14,7 @@ Guidance in svg is over class or text alone; elsewhere over the condition, with 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +50,11 @@ class Request:
     text: Tensor | None = None
     """Embeddings [b, tokens, width]; read by svg, v and a of a network that reads texts. None: any."""
 
+    def rows(self, part: slice) -> "Request":
+        """Some of the samples."""
+        audio, video, text = (None if one is None else one[part] for one in (self.audio, self.video, self.text))
+        return Request(self.task, self.seeds[part], self.class_id[part], audio, video, text)
+
 
 class Latents:
     """Both latents of a batch as one [b, n] tensor, as samplers take it, and back."""
@@ -68,8 +74,8 @@ class Latents:
         return torch.cat([audio.flatten(1), video.flatten(1)], dim=1)
 
 
-def generate(dit: TrainedDiT, request: Request, sampling: Sampling) -> tuple[Tensor, Tensor]:
-    """Both latents of every sample, in the autoencoder's units.
+def generate(dit: TrainedDiT, request: Request, sampling: Sampling, on_step: Callable[[], None] = lambda: None) -> tuple[Tensor, Tensor]:
+    """Both latents of every sample, in the autoencoder's units; `on_step` is called after every step of the sampler.
 
     Returns:
         (z_a [b, c, h, w], z_v [b, c, h, w]), float32 on the DiT's device; the condition's own latent comes back as it was. A
@@ -117,7 +123,8 @@ def generate(dit: TrainedDiT, request: Request, sampling: Sampling) -> tuple[Ten
         return torch.cat([rescale(pushed[:, part], conditional[:, part], sampling.guidance_rescale) for part in parts], dim=1)
 
     scheduler = make_scheduler(sampling.sampler, dit.params.prediction, dit.params.zero_terminal_snr)
-    made_audio, made_video = latents.split(sample_latents(predict, noise, scheduler, sampling.steps, given if a2v or v2a else None))
+    made = sample_latents(predict, noise, scheduler, sampling.steps, given if a2v or v2a else None, on_step)
+    made_audio, made_video = latents.split(made)
     made_audio = no_audio if dit.params.task_mix == "video" else given_audio if a2v else made_audio
     made_video = no_video if dit.params.task_mix == "audio" else given_video if v2a else made_video
     return dit.scale.denormalise(made_audio, made_video)

@@ -1,6 +1,7 @@
 """How a stage ends when the disk is full: pytest tests/pipeline/test_stage.py"""
 
 import errno
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,15 +24,15 @@ def mistaken(_params: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("run", [full, torch_says])
 def test_a_full_disk_is_one_line_with_the_next_step(run, monkeypatch) -> None:
-    monkeypatch.setattr(stage, "load_params", lambda path: None)
-    monkeypatch.setattr(stage, "prepare_torch", lambda params: None)
+    monkeypatch.setattr(stage, "load_params", lambda path: SimpleNamespace(compute=None))
+    monkeypatch.setattr(stage, "prepare_torch", lambda compute: None)
     with pytest.raises(SystemExit, match=r"^decode: no space left on the disk .*run the same command again, finished work is kept$"):
         stage_main("decode", run)
 
 
 def test_a_users_mistake_is_its_line_and_a_defect_keeps_its_traceback(monkeypatch) -> None:
-    monkeypatch.setattr(stage, "load_params", lambda path: None)
-    monkeypatch.setattr(stage, "prepare_torch", lambda params: None)
+    monkeypatch.setattr(stage, "load_params", lambda path: SimpleNamespace(compute=None))
+    monkeypatch.setattr(stage, "prepare_torch", lambda compute: None)
     with pytest.raises(SystemExit, match=r"^decode: clip a has no sound; run: dvc repro decode$"):
         stage_main("decode", mistaken)
     with pytest.raises(ZeroDivisionError):
