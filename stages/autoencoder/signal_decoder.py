@@ -13,6 +13,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from pipeline.diffusers_folder import open_network
 from pipeline.errors import WeightsError
 from pipeline.params import SignalDecoderParams
 from pipeline.pretrained import resolve
@@ -147,14 +148,11 @@ def load_pretrained_unet(unet: UNet2DConditionModel, params: SignalDecoderParams
     """Start from `params.pretrained`; the input channels of the coarse decode start at zero.
 
     Raises:
-        WeightsError: the weights are absent, or of another shape than params say.
+        WeightsError: the weights are absent, damaged, or of another shape than params say.
     """
     entry = "autoencoder.signal_decoder.pretrained"
-    folder = resolve(params.pretrained, entry)
-    try:
-        weights = UNet2DConditionModel.from_pretrained(folder, local_files_only=True).state_dict()
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"params.yaml: {entry} points at {folder}, which holds no diffusers UNet2DConditionModel ({error})") from None
+    weights = open_network(resolve(params.pretrained, entry), f"params.yaml: {entry}", {"UNet2DConditionModel": UNet2DConditionModel},
+                           hint="of a whole Stable Diffusion pipeline, set subfolder to unet").state_dict()
     own = unet.state_dict()
     extra = own["conv_in.weight"].shape[1] - weights["conv_in.weight"].shape[1]
     if params.coarse_channels and extra > 0:

@@ -21,7 +21,8 @@ from pipeline.seeds import derive_seed
 from pipeline.stage import Summary
 from pipeline.training import pick_device
 from stages.autoencoder import Autoencoder, load
-from stages.autoencoder.windows import MomentWindows
+from stages.autoencoder.model import Shapes
+from stages.autoencoder.windows import MomentWindows, class_names
 from stages.latents.statistics import ChannelStatistics
 from stages.latents.text import cache_captions, captions_of, load_text_encoder
 
@@ -36,9 +37,7 @@ def run(*, seed: int, clip: ClipParams, compute: ComputeParams, latents: Latents
     with stage_output(out, params=sections, inputs=inputs, code=Path(__file__).parent) as work:
         model = load(autoencoder, pick_device(compute))
         windows = MomentWindows(encode, None, clip.num_frames)
-        if clip.num_frames != model.shapes.num_frames:
-            raise DataError(f"{autoencoder} was trained on windows of {model.shapes.num_frames} frames, clip.num_frames is "
-                            f"{clip.num_frames}; run: dvc repro autoencoder")
+        require_fit(autoencoder, model.shapes, encode, Shapes(*windows.latent_shape, clip.num_frames, class_names(encode)))
         audio_shape, video_shape = latent_shapes(model)
         progress = Progress("latents", len(windows), "windows")
         numbers = sum(int(np.prod(shape)) for shape in (audio_shape, video_shape))
@@ -88,6 +87,26 @@ def encode_windows(model: Autoencoder, windows: MomentWindows, indices: list[int
         drawn[name] = mean + (0.5 * logvar).exp() * noise
     audio, video = model.encode(drawn["video"], drawn["audio"])
     return audio.cpu().to(torch.float16).numpy(), video.cpu().to(torch.float16).numpy()
+
+
+def require_fit(autoencoder: Path, learnt: Shapes, encode: Path, found: Shapes) -> None:
+    """The autoencoder was trained on data of this kind.
+
+    Raises:
+        DataError: naming what differs, on both sides.
+    """
+    if found.num_frames != learnt.num_frames:
+        differs = f"on windows of {learnt.num_frames} frames, clip.num_frames is {found.num_frames}"
+    elif (found.kl_channels, found.kl_side) != (learnt.kl_channels, learnt.kl_side):
+        differs = (f"on latents of {learnt.kl_channels} channels and side {learnt.kl_side}, {encode} has {found.kl_channels} and "
+                   f"{found.kl_side}")
+    elif found.class_names != learnt.class_names:
+        pairs = enumerate(zip(learnt.class_names, found.class_names, strict=False))
+        first = "".join([f"; class {i} was {one or 'absent'} and is {other or 'absent'}" for i, (one, other) in pairs if one != other][:1])
+        differs = f"on {len(learnt.class_names)} classes, {encode} has {len(found.class_names)}{first}"
+    else:
+        return
+    raise DataError(f"{autoencoder} was trained {differs}; run: dvc repro autoencoder")
 
 
 def latent_shapes(model: Autoencoder) -> tuple[tuple[int, int, int], tuple[int, int, int]]:

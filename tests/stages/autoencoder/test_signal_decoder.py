@@ -6,14 +6,23 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pipeline.errors import ParamsError, WeightsError
 from pipeline.params import Params, PretrainedParams, SignalDecoderParams
 from stages.autoencoder.conditions import Conditions
 from stages.autoencoder.noise_schedule import NUM_TIMESTEPS, NoiseSchedule
-from stages.autoencoder.signal_decoder import SignalDecoder, build_unet, input_block_sides, load_pretrained_unet, walk_unet
+from stages.autoencoder.signal_decoder import (
+    SignalDecoder,
+    attention_kernels,
+    build_unet,
+    input_block_sides,
+    load_pretrained_unet,
+    walk_unet,
+)
 
 B, K, SIDE = 2, 3, 8
 
@@ -29,8 +38,12 @@ def build(params: SignalDecoderParams) -> SignalDecoder:
     return SignalDecoder(params, kl_channels=4, context_dim=16, audio_channels=4, video_channels=6, num_classes=3)
 
 
-def conditions_of(decoder: SignalDecoder, coarse_channels: int = 0) -> Conditions:
-    torch.manual_seed(1)
+def local(folder: Path) -> PretrainedParams:
+    return PretrainedParams(source=str(folder), revision=None, subfolder=None, sha256=None)
+
+
+def conditions_of(decoder: SignalDecoder, coarse_channels: int = 0, seed: int = 1) -> Conditions:
+    torch.manual_seed(seed)
     positions = torch.rand(B, K)
     return decoder.conditions(torch.randn(B, 4, 2, 2), torch.randn(B, 6, 4, 4), torch.randn(B, 16, 1, 1), torch.randn(B, 16, 2, 2),
                               torch.tensor([0, 2]), positions, torch.randn(B, coarse_channels, SIDE, SIDE),
@@ -86,8 +99,7 @@ def test_pretrained_weights_load_and_a_wider_input_starts_at_zero(params: Params
     torch.manual_seed(3)
     source = build_unet(plain, 4, 16)
     source.save_pretrained(tmp_path / "unet")
-    pretrained = PretrainedParams(source=str(tmp_path / "unet"), revision=None, subfolder=None, sha256=None)
-    wide = replace(plain, pretrained=pretrained, coarse_channels=16)
+    wide = replace(plain, pretrained=local(tmp_path / "unet"), coarse_channels=16)
     unet = build_unet(wide, 4, 16)
     load_pretrained_unet(unet, wide)
     x, t, context = torch.randn(2, 4, SIDE, SIDE), torch.tensor([3, 700]), torch.randn(2, 5, 16)
@@ -95,11 +107,44 @@ def test_pretrained_weights_load_and_a_wider_input_starts_at_zero(params: Params
     assert torch.allclose(widened, source(x, t, encoder_hidden_states=context).sample, atol=1e-5)
 
 
+def test_a_decoder_that_starts_from_pretrained_weights_answers_exactly_as_they_do(params: Params, tmp_path: Path) -> None:
+    """A random U-Net stands in for Stable Diffusion's: diffusers' own forward of what was saved, on the same context, bit by bit."""
+    settings = paper_like(params, layers_per_block=2)
+    torch.manual_seed(3)
+    build_unet(settings, 4, 16).save_pretrained(tmp_path / "unet")
+    pretrained = UNet2DConditionModel.from_pretrained(tmp_path / "unet").eval()
+    decoder = build(settings).eval()
+    load_pretrained_unet(decoder.unet, replace(settings, pretrained=local(tmp_path / "unet")))
+    conditions = conditions_of(decoder)
+    x, t = torch.randn(B + B * K, 4, SIDE, SIDE), torch.randint(0, 1000, (B + B * K,))
+    with torch.no_grad(), attention_kernels(x):
+        assert torch.equal(decoder(x, t, conditions), pretrained(x, t, encoder_hidden_states=conditions.context).sample)
+        other = conditions_of(decoder, seed=2)  # other latents: they say nothing yet, the class does
+        assert torch.equal(other.context, conditions.context)
+        assert torch.equal(decoder(x, t, other), decoder(x, t, conditions))
+
+
+def test_damaged_and_foreign_pretrained_weights_are_one_line(params: Params, tmp_path: Path) -> None:
+    settings = replace(paper_like(params), pretrained=local(tmp_path / "unet"))
+    unet = build_unet(settings, 4, 16)
+    unet.save_pretrained(tmp_path / "unet")
+    file = tmp_path / "unet/diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    save_file({name: value for name, value in weights.items() if "conv_out" not in name}, file, {"format": "pt"})
+    entry = "params.yaml: autoencoder.signal_decoder.pretrained"
+    with pytest.raises(WeightsError, match=rf"{entry}: .*missing keys conv_out.bias and 1 more; fetch the folder anew"):
+        load_pretrained_unet(unet, settings)
+    with pytest.raises(WeightsError, match=r"autoencoder.signal_decoder.pretrained.sha256 is ffffffffffff..., but diffusion_pytorch_model"):
+        load_pretrained_unet(unet, replace(settings, pretrained=replace(settings.pretrained, sha256="f" * 64)))
+    (tmp_path / "unet/config.json").unlink()
+    with pytest.raises(WeightsError, match=rf"{entry}: .*no readable config.json.*UNet2DConditionModel; of a whole .*subfolder to unet"):
+        load_pretrained_unet(unet, settings)
+
+
 def test_pretrained_weights_of_another_shape_are_named(params: Params, tmp_path: Path) -> None:
     plain = paper_like(params)
     build_unet(plain, 4, 16).save_pretrained(tmp_path / "unet")
-    pretrained = PretrainedParams(source=str(tmp_path / "unet"), revision=None, subfolder=None, sha256=None)
-    other = replace(plain, pretrained=pretrained, layers_per_block=2)
+    other = replace(plain, pretrained=local(tmp_path / "unet"), layers_per_block=2)
     with pytest.raises(WeightsError, match=r"absent there.*set block_channels"):
         load_pretrained_unet(build_unet(other, 4, 16), other)
 

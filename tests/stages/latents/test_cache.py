@@ -102,3 +102,21 @@ def test_windows_of_another_length_are_refused(inputs: Callable[[Params], tuple[
     folders = inputs(params)
     with pytest.raises(DataError, match=r"windows of 16 frames, clip.num_frames is 8.*dvc repro autoencoder"):
         cache(replace(params, clip=replace(params.clip, num_frames=8)), folders, tmp_path / "latents")
+
+
+@pytest.mark.parametrize(("shapes", "said"), [
+    (Shapes(4, 4, 16, ("a", "b", "c")), "trained on 3 classes, .*encode has 2; run: dvc repro autoencoder"),
+    (Shapes(4, 4, 16, ("a", "d")), "trained on 2 classes, .*encode has 2; class 1 was d and is b; run: dvc repro autoencoder"),
+    (Shapes(4, 8, 16, ("a", "b")), "trained on latents of 4 channels and side 8, .*encode has 4 and 4; run: dvc repro autoencoder"),
+])
+def test_data_of_another_kind_than_the_autoencoder_knows_is_one_line_and_leaves_all_as_it_was(
+        shapes: Shapes, said: str, inputs: Callable[[Params], tuple[Path, Path]], tmp_path: Path) -> None:
+    params = load_params(ROOT / "tests/presets/tiny.yaml")
+    folders = inputs(params)
+    out = cache(params, folders, tmp_path / "latents")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with stage_output(folders[0], params={}, inputs={}, code=HERE) as work:
+        save(work.folder, MultiModalAutoencoder(params.autoencoder, shapes))
+    with pytest.raises(DataError, match=said):
+        cache(params, folders, out)
+    assert before == {path.name: path.read_bytes() for path in out.iterdir()}
