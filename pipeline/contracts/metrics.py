@@ -37,6 +37,7 @@ METRICS_SCHEMA = pa.schema([
     ("resize", pa.string()),         # how they came to that size from the size of the clips
     ("fps", pa.int64()),
     ("num_frames", pa.int64()),
+    ("valid", pa.bool_()),           # false: it cannot mean here what it means elsewhere, `note` says why
     ("note", pa.string()),           # what a reader must know: fewer samples than the protocol's, a covariance without full rank, ...
     ("not_computed", pa.string()),   # "" or "needs X; get it by Y"
 ])

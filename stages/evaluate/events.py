@@ -3,7 +3,7 @@
 The demo's kinds are known, so that their moments of action can be read from a clip, real or generated: where the ball turns
 round, when the lamp flares up. Onsets of the sound are found without knowing the kind. A score then says how many of the
 one have a partner among the other within a tolerance; beside it always stands the floor: the same score with each clip's
-picture beside another clip's sound of the same kind. A clip that sounds all the time would hit everything by chance.
+picture beside the sound of another source of the same kind. A clip that sounds all the time would hit everything by chance.
 
 Legend: F frames, H x W pixels, S samples.
 """
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import find_peaks
 
-from pipeline.seeds import derive_seed
+from stages.evaluate.shares import Shares, shares
+from stages.evaluate.shuffled_pairs import strangers
 
 MIN_CONTRAST = 24.0
 """Nothing is seen that differs from the background by fewer gray levels."""
@@ -25,7 +26,6 @@ MIN_PROMINENCE = 0.35
 MIN_INTERVAL_SEC = 0.3
 SILENCE = 1e-3
 """Root mean square of the loudest moment of a silent clip: -60 dB."""
-NUM_SHUFFLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,20 @@ class SoundingClip:
     """float32 [S] in [-1, 1]."""
     kind: str
     """One of KINDS."""
+    source: str
+    """What the clip belongs to; no floor is made of two clips of one source."""
     true_sec: np.ndarray | None = None
     """True event times from the clip's begin, where they are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How well one list of event times covers another, pooled over clips."""
+    """How well one list of event times covers another, clip by clip."""
 
-    recall: float
-    """Share of the reference events (seen, or true) that have a partner; nan without any."""
-    precision: float
-    """Share of the other events (heard, or detected) that have a partner; nan without any."""
+    recall: Shares
+    """Of each clip, how many of the reference events (seen, or true) have a partner."""
+    precision: Shares
+    """How many of the other events (heard, or detected) have a partner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def synchrony(clips: Sequence[SoundingClip], *, fps: float, sample_rate: int, to
     """Score a set of clips of the demo's kinds.
 
     Args:
-        clips: at least one; two or more of a kind, so that the floor pairs like with like.
+        clips: at least one; of two or more sources of a kind, so that the floor pairs like with like.
         fps: frames per second of all clips.
         sample_rate: of all waveforms, Hz.
         tolerance_sec: how near two events are partners.
@@ -79,8 +81,8 @@ def synchrony(clips: Sequence[SoundingClip], *, fps: float, sample_rate: int, to
     heard = [audio_events(clip.waveform, sample_rate) for clip in clips]
     spans = [_scored_span(len(clip.frames), fps, tolerance_sec) for clip in clips]
     triples = list(zip(seen, heard, spans, strict=True))
-    shuffles = _derangements([clip.kind for clip in clips], seed)
-    shuffled = [(seen[i], heard[j], spans[i]) for partners in shuffles for i, j in enumerate(partners)]
+    kinds = [KINDS.index(clip.kind) for clip in clips]
+    shuffled = [(seen[i], heard[j], spans[i]) for i, j in strangers(kinds, [clip.source for clip in clips], seed)]
     known = [i for i, clip in enumerate(clips) if clip.true_sec is not None]
     truth = [np.sort(np.asarray(clips[i].true_sec, float)) for i in known]
     video_truth = [(true, seen[i], spans[i]) for i, true in zip(known, truth, strict=True)]
@@ -97,18 +99,17 @@ def synchrony(clips: Sequence[SoundingClip], *, fps: float, sample_rate: int, to
 
 
 def agreement(triples: Sequence[tuple[np.ndarray, np.ndarray, tuple[float, float]]], tolerance_sec: float) -> Agreement:
-    """Pooled recall and precision of (reference times, other times, scored span) of many clips.
+    """Recall and precision of (reference times, other times, scored span) of many clips.
 
     An event outside its clip's span is not counted, but may be the partner of one inside.
     """
-    counts = np.zeros(4)
+    counts: list[list[tuple[float, float]]] = [[], []]
     for reference, other, (begin, end) in triples:
         pairs = match(reference, other, tolerance_sec)
-        for column, times in enumerate((reference, other)):
+        for side, times in enumerate((reference, other)):
             inside = (times >= begin) & (times <= end)
-            counts[2 * column] += inside[pairs[:, column]].sum()
-            counts[2 * column + 1] += inside.sum()
-    return Agreement(recall=_share(counts[0], counts[1]), precision=_share(counts[2], counts[3]))
+            counts[side].append((int(inside[pairs[:, side]].sum()), int(inside.sum())))
+    return Agreement(recall=shares(counts[0]), precision=shares(counts[1]))
 
 
 def match(a: np.ndarray, b: np.ndarray, tolerance_sec: float) -> np.ndarray:
@@ -273,29 +274,3 @@ def _turns(path: np.ndarray, fps: float, *, sharp: bool) -> np.ndarray:
 def _scored_span(num_frames: int, fps: float, tolerance_sec: float) -> tuple[float, float]:
     """The stretch of a clip whose events both picture and sound can show: the frames', less the tolerance at either end."""
     return tolerance_sec, (num_frames - 1) / fps - tolerance_sec
-
-
-def _derangements(kinds: Sequence[str], seed: int) -> list[list[int]]:
-    """For each of a few shuffles, which clip lends each clip its sound: never itself, one of its kind unless it is the only one."""
-    order = np.random.default_rng(derive_seed(seed, "evaluate", "shuffled pairs")).permutation(len(kinds)).tolist()
-    circles = {kind: [i for i in order if kinds[i] == kind] for kind in sorted(set(kinds))}
-    lonely = [circle[0] for circle in circles.values() if len(circle) == 1]
-    rounds = [circle for circle in circles.values() if len(circle) > 1]
-    if len(lonely) == 1 and rounds:
-        rounds[0] = rounds[0] + lonely
-    elif len(lonely) > 1:
-        rounds.append(lonely)
-    shuffles = []
-    for step in range(NUM_SHUFFLES):
-        partners = [-1] * len(kinds)
-        for circle in rounds:
-            turn = 1 + step % (len(circle) - 1)
-            for place, i in enumerate(circle):
-                partners[i] = circle[(place + turn) % len(circle)]
-        if -1 not in partners:
-            shuffles.append(partners)
-    return shuffles
-
-
-def _share(count: float, total: float) -> float:
-    return float(count / total) if total else float("nan")

@@ -35,6 +35,7 @@ class Figure:
     resize: str = ""
     fps: int = 0
     num_frames: int = 0
+    valid: bool = True
     note: str = ""
     not_computed: str = ""
 

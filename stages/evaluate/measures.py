@@ -5,7 +5,7 @@ A protocol lists those that it wants. A measure that lacks what it needs lists i
 
 from collections.abc import Callable, Mapping
 
-from stages.evaluate import class_accuracy, distances, reconstruction, synchrony
+from stages.evaluate import av_align, beats, class_accuracy, distances, reconstruction, synchrony
 from stages.evaluate.evaluation import Evaluation, Group
 
 MEASURES: Mapping[str, Callable[[Evaluation, Group], None]] = {
@@ -13,4 +13,6 @@ MEASURES: Mapping[str, Callable[[Evaluation, Group], None]] = {
     "class_accuracy": class_accuracy.measure,
     "likeness": reconstruction.measure,
     "events": synchrony.measure,
+    "av_align": av_align.measure,
+    "beats": beats.measure,
 }

@@ -17,8 +17,15 @@ MEANINGS = {
     "video_class_accuracy": "How often the classifier sees the class that was asked for. The floor is guessing.",
     "audio_class_accuracy": "How often the classifier hears the class that was asked for. The floor is guessing.",
     "event_recall": "Share of the events seen (a landing, a flash) that are heard at the same time. "
-                    "The floor pairs each picture with another clip's sound.",
+                    "The floor pairs each picture with the sound of another source.",
     "event_precision": "Share of the sounds heard that have their event in the picture at the same time.",
+    "av_align": "Do peaks of motion and beginnings of sounds coincide, within one frame? Their intersection over union, 1 at best. "
+                "Works for any clips, but sees only motion and onsets.",
+    "av_align_original": "The same as first published: onsets may share a peak, so that it can exceed 1. "
+                         "Only to compare with older papers.",
+    "beat_hit_rate_100ms": "Share of the true music's beats that the generated sound hits within 0.1 s. "
+                           "Means something for music of some seconds.",
+    "beat_hit_rate_500ms": "The same within half a second, which chance alone nearly fills; printed because papers print it.",
     "seen_event": "How well the event detector finds the true events in real pictures; what it misses here it misses in samples too.",
     "heard_event": "How well the sound detector finds the true events in real sound.",
 }

@@ -37,7 +37,8 @@ def window(path: Path, true_sec: np.ndarray, start: int, kind: str) -> SoundingC
     frames = np.stack([np.asarray(p.resize((64, 64), Image.Resampling.BILINEAR)) for p in pictures[::2][start:start + NUM_FRAMES]])
     first = start * RATE // FPS
     times = true_sec - start / FPS
-    return SoundingClip(frames=frames, waveform=resample_poly(sound, 1, 3)[first:first + NUM_SAMPLES].astype(np.float32), kind=kind,
+    waveform = resample_poly(sound, 1, 3)[first:first + NUM_SAMPLES].astype(np.float32)
+    return SoundingClip(frames=frames, waveform=waveform, kind=kind, source=path.name,
                         true_sec=times[(times >= 0) & (times < NUM_FRAMES / FPS)])
 
 
@@ -57,8 +58,8 @@ def score(clips: list[SoundingClip]) -> SynchronyScore:
 
 def test_real_clips_are_in_step_and_shuffled_ones_are_not(clips: list[SoundingClip]) -> None:
     result = score(clips)
-    assert min(result.matched.recall, result.matched.precision) >= 0.95
-    assert max(result.floor.recall, result.floor.precision) <= 0.4
+    assert min(result.matched.recall.pooled, result.matched.precision.pooled) >= 0.95
+    assert max(result.floor.recall.pooled, result.floor.precision.pooled) <= 0.4
     assert result.num_video_events >= 60
 
 
@@ -66,7 +67,7 @@ def test_real_clips_are_in_step_and_shuffled_ones_are_not(clips: list[SoundingCl
 def test_both_detectors_find_the_true_events_of_each_kind(clips: list[SoundingClip], kind: str) -> None:
     result = score([clip for clip in clips if clip.kind == kind])
     for truth in (result.video_truth, result.audio_truth):
-        assert truth is not None and min(truth.recall, truth.precision) >= 0.95
+        assert truth is not None and min(truth.recall.pooled, truth.precision.pooled) >= 0.95
 
 
 def test_onsets_survive_the_way_through_the_audio_image(clips: list[SoundingClip]) -> None:
@@ -79,7 +80,7 @@ def test_onsets_survive_the_way_through_the_audio_image(clips: list[SoundingClip
         return replace(clip, waveform=wave.astype(np.float32) / 32768)
 
     result = score([again(clip) for clip in clips[::2]])
-    assert min(result.matched.recall, result.matched.precision) >= 0.95
+    assert min(result.matched.recall.pooled, result.matched.precision.pooled) >= 0.95
 
 
 def test_blurred_pale_and_noisy_pictures_are_still_read(clips: list[SoundingClip]) -> None:
@@ -91,20 +92,20 @@ def test_blurred_pale_and_noisy_pictures_are_still_read(clips: list[SoundingClip
         return replace(clip, frames=np.clip(pale, 0, 255).astype(np.uint8))
 
     truth = score([worn(clip) for clip in clips]).video_truth
-    assert truth is not None and min(truth.recall, truth.precision) >= 0.95
+    assert truth is not None and min(truth.recall.pooled, truth.precision.pooled) >= 0.95
 
 
 def test_late_sound_scores_like_a_wrong_one(clips: list[SoundingClip]) -> None:
     late = [replace(clip, waveform=np.roll(clip.waveform, round(0.25 * RATE))) for clip in clips]
-    assert max(score(late).matched.recall, score(late).matched.precision) < 0.3
+    assert max(score(late).matched.recall.pooled, score(late).matched.precision.pooled) < 0.3
 
 
 def test_clicking_all_the_time_lifts_the_floor_with_the_score(clips: list[SoundingClip]) -> None:
     clicks = np.zeros(NUM_SAMPLES, np.float32)
     clicks[::round(0.16 * RATE)] = 1.0
     result = score([replace(clip, waveform=clicks) for clip in clips])
-    assert result.matched.recall > 0.9 and result.floor.recall > 0.9
-    assert result.matched.precision < 0.5
+    assert result.matched.recall.pooled > 0.9 and result.floor.recall.pooled > 0.9
+    assert result.matched.precision.pooled < 0.5
 
 
 def test_nothing_happens_where_nothing_happens(clips: list[SoundingClip]) -> None:
@@ -135,14 +136,14 @@ def test_match_uses_each_time_once_and_finds_the_most_pairs() -> None:
 
 
 def test_score_is_pooled_over_events_and_needs_no_truth() -> None:
-    def clip(clicks: list[float]) -> SoundingClip:
+    def clip(clicks: list[float], source: str = "one") -> SoundingClip:
         frames = np.full((NUM_FRAMES, 64, 64, 3), 30, np.uint8)
         frames[6:, 20:44, 20:44] = 200  # a lamp that lights up between frames 5 and 6
         waveform = np.zeros(NUM_SAMPLES, np.float32)
         waveform[[round(time * RATE) for time in clicks]] = 0.5
-        return SoundingClip(frames=frames, waveform=waveform, kind="lamp")
+        return SoundingClip(frames=frames, waveform=waveform, kind="lamp", source=source)
 
     result = score([clip([0.55]), clip([0.55, 1.0]), clip([1.0])])
-    assert result.matched.recall == pytest.approx(2 / 3) and result.matched.precision == pytest.approx(2 / 4)
+    assert result.matched.recall.pooled == pytest.approx(2 / 3) and result.matched.precision.pooled == pytest.approx(2 / 4)
     assert result.video_truth is None and result.audio_truth is None
-    assert np.isnan(score([clip([0.55])]).floor.recall)  # one clip has no other to borrow a sound from
+    assert np.isnan(score([clip([0.55])]).floor.recall.pooled)  # one clip has no other to borrow a sound from

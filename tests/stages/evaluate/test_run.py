@@ -86,7 +86,7 @@ def test_too_few_samples_leave_the_distance_out_and_say_why(finished_run) -> Non
 def test_one_class_is_measured_without_class_accuracy(finished_run) -> None:  # type: ignore[no-untyped-def]
     finished = finished_run(class_names=("only",), clips_per_class=12)
     metrics = evaluate(finished)
-    assert "fvd_local" in metrics["svg"] and "real" not in metrics
+    assert "fvd_local" in metrics["svg"] and "video_class_accuracy_local" not in metrics["real"]
     assert "two classes or more" in missing(finished.root / "evaluate")["real/audio_class_accuracy_local"]
 
 

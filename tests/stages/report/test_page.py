@@ -27,7 +27,7 @@ def figure(**fields: object) -> dict[str, object]:
     counts = ("num_samples", "num_reference", "resolution_px", "fps", "num_frames")
     numbers = ("value", "low", "high", "floor")
     empty = {name: 0 if name in counts else None if name in numbers else "" for name in METRICS_SCHEMA.names}
-    return {**empty, "protocol": "demo", **fields}
+    return {**empty, "protocol": "demo", "valid": True, **fields}
 
 
 class Tags(HTMLParser):
@@ -168,6 +168,6 @@ def test_mel_pictures_keep_low_pitch_below(tmp_path: Path) -> None:
 def test_every_figure_of_the_stage_is_explained() -> None:
     for name in ("fvd_local", "kvd_local", "fad_local", "fvd_i3d", "kvd_i3d", "rfvd_local", "rkvd_i3d", "rfad_local", "psnr_db", "ssim",
                  "audio_image_psnr_db", "audio_image_ssim", "video_class_accuracy_local", "audio_class_accuracy_local", "event_recall",
-                 "event_precision", "seen_event_recall", "heard_event_precision"):
+                 "event_precision", "seen_event_recall", "heard_event_precision", "av_align", "beat_hit_rate_100ms"):
         assert meaning(name), name
-    assert meaning("audio_image_ssim") != meaning("ssim")
+    assert meaning("audio_image_ssim") != meaning("ssim") and meaning("av_align_original") != meaning("av_align")
