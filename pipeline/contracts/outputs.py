@@ -2,7 +2,7 @@
 
 A stage killed at any moment leaves `<out>` as it was (DVC, which removes it first, leaves none) and its unfinished work in
 `.wip/`, where the next run with the same signature (params, inputs, code, versions) takes it up; work of another signature is
-thrown away.
+thrown away. A second run of a stage beside the first is refused (run_lock.py).
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.contracts.run_lock import only_run
 from pipeline.contracts.source_code import code_hash
 from pipeline.errors import DataError
 from pipeline.params_reader import to_values
@@ -60,7 +61,18 @@ def stage_output(
     Yields:
         A `Work` whose folder may hold finished pieces of an interrupted run of the same signature. Several processes get the same one;
         the first of them makes it and turns it into the output.
+
+    Raises:
+        RunError: another run is writing this output.
     """
+    locked = only_run(out.parent / ".wip" / f"{out.name}.lock", out) if rank() == 0 else contextlib.nullcontext()
+    with locked:
+        yield from _stage_output(out, params, inputs, code, takes_over)
+
+
+def _stage_output(
+    out: Path, params: Mapping[str, object], inputs: Mapping[str, Path | str], code: Path, takes_over: bool,
+) -> Iterator[Work]:
     effective = {name: to_values(section) for name, section in params.items()}
     hashes = {name: source if isinstance(source, str) else identity(source) for name, source in inputs.items()}
     signature = _digest(json.dumps([effective, hashes, code_hash(code.rglob("*.py")), versions()], sort_keys=True))[:16]

@@ -57,12 +57,29 @@ class Fingerprint:
         return cls(sha256, hashes, words, measured.audio_start_sec)
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What differs between two sources, at the shift at which their sounds agree best."""
+
+    lag_sec: float
+    """What is at t in the first is at t + lag_sec in the second."""
+    sound_error: float
+    """Share of differing bits."""
+    picture_bits: float
+    """Mean number of differing bits, of 64."""
+
+    @property
+    def distance(self) -> float:
+        """0: equal; MAX_DISTANCE: as far as is allowed."""
+        return self.sound_error / MAX_SOUND_ERROR + self.picture_bits / MAX_PICTURE_BITS
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Likeness:
     """Two sources that are alike."""
 
     distance: float
-    """0: equal; MAX_DISTANCE: as far as is allowed."""
+    """Difference.distance."""
     first: str
     """sha256; the smaller one of the two."""
     second: str
@@ -84,20 +101,23 @@ def likely_pairs(sources: Sequence[Fingerprint]) -> list[Likeness]:
 
 def compare(first: Fingerprint, second: Fingerprint) -> Likeness | None:
     """How alike two sources are, None if they are not."""
+    found = difference(first, second)
+    if found is None or found.sound_error > MAX_SOUND_ERROR or found.picture_bits > MAX_PICTURE_BITS or found.distance > MAX_DISTANCE:
+        return None
+    return Likeness(found.distance, first.sha256, second.sha256, found.lag_sec)
+
+
+def difference(first: Fingerprint, second: Fingerprint) -> Difference | None:
+    """How far apart two sources are where their sounds agree best; None where too little of them tells anything."""
     heard = _sound_lag(first, second)
     if heard is None:
         return None
     lag_sec, sound_error = heard
-    steps = round(lag_sec * PICTURE_HZ)
-    a, b = _overlap(first.picture_hashes, second.picture_hashes, steps)
+    a, b = _overlap(first.picture_hashes, second.picture_hashes, round(lag_sec * PICTURE_HZ))
     told = (a != 0) & (b != 0)
     if not told.any():
         return None
-    picture_bits = float(np.bitwise_count(a[told] ^ b[told]).mean())
-    distance = sound_error / MAX_SOUND_ERROR + picture_bits / MAX_PICTURE_BITS
-    if picture_bits > MAX_PICTURE_BITS or distance > MAX_DISTANCE:
-        return None
-    return Likeness(distance, first.sha256, second.sha256, lag_sec)
+    return Difference(lag_sec, sound_error, float(np.bitwise_count(a[told] ^ b[told]).mean()))
 
 
 def stretch(first: Measured, second: Measured, lag_sec: float) -> tuple[float, float]:
@@ -116,7 +136,7 @@ def stretch(first: Measured, second: Measured, lag_sec: float) -> tuple[float, f
 
 
 def _sound_lag(first: Fingerprint, second: Fingerprint) -> tuple[float, float] | None:
-    """(lag in seconds, share of differing bits) where the sounds agree best; None where they do not agree."""
+    """(lag in seconds, share of differing bits) where the sounds agree best; None where too little is told."""
     a, b = first.sound_words, second.sound_words
     needed = _needed(len(a), len(b), SOUND_HZ)
     lags = np.arange(-(len(a) - needed), len(b) - needed + 1)
@@ -130,10 +150,9 @@ def _sound_lag(first: Fingerprint, second: Fingerprint) -> tuple[float, float] |
     told, agreeing = told[lags], agreeing[lags]
     share = np.where(told > needed / 4, agreeing / np.maximum(32 * told, 1), -1.0)
     best = int(np.argmax(share))
-    error = (1 - float(share[best])) / 2
-    if error > MAX_SOUND_ERROR:
+    if told[best] <= needed / 4:
         return None
-    return float(lags[best]) / SOUND_HZ + second.sound_start_sec - first.sound_start_sec, error
+    return float(lags[best]) / SOUND_HZ + second.sound_start_sec - first.sound_start_sec, (1 - float(share[best])) / 2
 
 
 def _correlate(a: np.ndarray, b: np.ndarray, size: int) -> np.ndarray:

@@ -51,7 +51,7 @@ class PictureLook:
         due = int(np.ceil((time_sec - 1e-6) * PICTURE_HZ)) - self._moments
         if self._shown is None or due <= 0:
             return
-        small = self._reformatter.reformat(self._shown, width=SIDE, height=SIDE, format="gray", interpolation="AREA")
+        small = self._reformatter.reformat(self._shown, width=SIDE, height=SIDE, format="gray", interpolation="AREA", threads=1)
         gray = np.rot90(small.to_ndarray(), rotation_of(self._shown) // 90)
         if self._first is None:
             self._first = gray.astype(np.int16)

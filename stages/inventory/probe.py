@@ -140,6 +140,7 @@ def _require_all_bytes(video: av.VideoStream, audio: av.AudioStream, file_bytes:
 
 def _read_through(container: InputContainer, video: av.VideoStream, audio: av.AudioStream, alive: Callable[[], None]) -> _Found:
     found = _Found()
+    tick = {"video": tick_sec(video), "audio": tick_sec(audio)}
     try:
         for packet in _packets(container, video, audio):
             alive()
@@ -149,7 +150,7 @@ def _read_through(container: InputContainer, video: av.VideoStream, audio: av.Au
                 continue
             try:
                 for frame in packet.decode():
-                    _add_frame(found, frame, packet.is_corrupt, tick_sec(video))
+                    _add_frame(found, frame, packet.is_corrupt, tick[kind])
             except av.error.FFmpegError as error:
                 found.errors[kind] = f"{error.strerror} at {_progress(found, kind, video)}"
     except av.error.FFmpegError as error:
@@ -186,9 +187,9 @@ def _add_frame(found: _Found, frame: object, damaged: bool, seconds_per_tick: fl
         found.sizes.add((frame.width, frame.height))
         found.rotation_deg = rotation_of(frame)
     elif isinstance(frame, av.AudioFrame):
-        if frame.pts is None or frame.time_base is None:
+        if frame.pts is None:
             raise RejectedFile("bad_timestamps", f"sound without a time after {len(found.audio_times)} pieces")
-        found.audio_times.append(float(frame.pts * frame.time_base))
+        found.audio_times.append(frame.pts * seconds_per_tick)
         found.audio_sizes.append(frame.samples)
         found.audio_layout = frame.layout.name
         found.formats.add((frame.sample_rate, len(frame.layout.channels)))
@@ -196,7 +197,7 @@ def _add_frame(found: _Found, frame: object, damaged: bool, seconds_per_tick: fl
             raise RejectedFile("audio_format_changes", " then ".join(f"{rate} Hz x {channels}" for rate, channels in sorted(found.formats)))
         if found.sound is None:
             found.sound = SoundLook(frame.sample_rate, tuple(channel.name for channel in frame.layout.channels))
-        found.sound.add(frame, float_samples(frame))
+        found.sound.add(float_samples(frame))
 
 
 def _progress(found: _Found, kind: str, video: av.VideoStream) -> str:

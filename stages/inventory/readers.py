@@ -72,4 +72,4 @@ def _same_pictures(path: Path, reader: "decord.VideoReader") -> bool:
         video, _ = main_streams(container)
         video.codec_context.thread_count = 1
         first = islice(container.decode(video), COMPARED_PICTURES)
-        return all(np.array_equal(frame.to_ndarray(format="rgb24"), reader.next().asnumpy()) for frame in first)
+        return all(np.array_equal(frame.to_ndarray(format="rgb24", threads=1), reader.next().asnumpy()) for frame in first)

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -15,6 +15,24 @@ def hash_file(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class FileStamp(NamedTuple):
+    """What changes whenever a file is written to, replaced, or given another time."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+def file_stamp(path: Path) -> FileStamp | None:
+    """The stamp of a file; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return FileStamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
 def main_streams(container: InputContainer) -> tuple[av.VideoStream, av.AudioStream]:
@@ -53,10 +71,10 @@ def is_cover(stream: object) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)  # type: ignore[attr-defined]
 
 
-def tick_sec(video: av.VideoStream) -> float:
+def tick_sec(stream: av.VideoStream | av.AudioStream) -> float:
     """Seconds of one tick of a stream's timestamps."""
-    assert video.time_base is not None
-    return float(video.time_base)
+    assert stream.time_base is not None
+    return float(stream.time_base)
 
 
 def rotation_of(frame: av.VideoFrame) -> int:

@@ -1,5 +1,6 @@
 """From the inventory to shards: pytest tests/stages/decode/test_decode.py"""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from pipeline.errors import DataError
 from pipeline.params import AudioParams, ClipParams, DecodeParams, load_params
 from pipeline.workers import Workers
 from stages import inventory
-from stages.decode import run
+from stages.decode import clip_reader, run
+from stages.decode.audio import read_waveform
 
 MakeClip = Callable[..., Path]
 TINY = Path(__file__).resolve().parents[2] / "presets" / "tiny.yaml"
@@ -91,6 +93,46 @@ def test_changed_source_is_noticed(data: Path, tmp_path: Path) -> None:
             decode_to(tmp_path / "decode", data)
     finally:
         path.write_bytes(original)
+
+
+def overwrite(path: Path) -> None:
+    """Other bytes under the same size and time."""
+    times, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-1] + b"?")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize(("touch", "message"), [
+    (overwrite, r"changed \(sha256 .* since the inventory"), (Path.unlink, "is gone since the inventory"),
+    (lambda path: os.utime(path), "was touched 3 times while it was read")], ids=["overwritten", "removed", "touched"])
+def test_a_source_that_changes_while_it_is_read_is_noticed(
+    touch: Callable[[Path], None], message: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = data / "raw" / read_clips(data / "inventory")["source_path"].iloc[0]
+    original = path.read_bytes()
+
+    def touched_meanwhile(*args: object) -> np.ndarray:
+        touch(path)
+        return read_waveform(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(clip_reader, "read_waveform", touched_meanwhile)
+    try:
+        with pytest.raises(DataError, match=message):
+            decode_to(tmp_path / "decode", data)
+    finally:
+        path.write_bytes(original)
+
+
+def test_a_source_that_only_got_another_link_is_read_again(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = data / "raw" / read_clips(data / "inventory")["source_path"].iloc[0]
+
+    def linked_meanwhile(*args: object) -> np.ndarray:
+        if not (tmp_path / "link").exists():
+            os.link(path, tmp_path / "link")
+        return read_waveform(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(clip_reader, "read_waveform", linked_meanwhile)
+    assert decode_to(tmp_path / "decode", data)["clips"] == 13
 
 
 def test_inventory_must_be_whole(tmp_path: Path, data: Path) -> None:
