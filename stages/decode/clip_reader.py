@@ -35,7 +35,8 @@ def read_clip(task: ClipTask) -> DecodedClip:
         # Only what was read from a file that nobody touched meanwhile is known to be of the bytes that were hashed.
         if file_stamp(path) == before:
             return clip
-    raise DataError(f"{path} was touched {ATTEMPTS} times while it was read; wait until nothing writes to it, then run the same command again")
+    raise DataError(f"{path} was touched {ATTEMPTS} times while it was read; wait until nothing writes to it, "
+                    "then run the same command again")
 
 
 def _decoded(task: ClipTask, path: Path) -> DecodedClip:

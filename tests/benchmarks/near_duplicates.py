@@ -1,7 +1,7 @@
 """How far copies lie from strangers: python -m tests.benchmarks.near_duplicates [--clips FOLDER ...] [--most 20]
 
-Of each clip copies are made with the ffmpeg command (encoded anew, smaller, at other rates, cut, darker, all of it at once); inventory's two
-looks are taken of every copy and its original, and of the originals among themselves, which are strangers.
+Of each clip copies are made with the ffmpeg command (encoded anew, smaller, at other rates, cut, darker, all of it at once);
+inventory's two looks are taken of every copy and its original, and of the originals among themselves, which are strangers.
 First look: the fingerprints (share of differing bits of the sound, bits of 64 of the picture). Second: the files (correlations).
 The margin is what lies between the farthest copy and the limit, and between the limit and the nearest stranger.
 """
@@ -92,13 +92,14 @@ def compare_folder(clips: Path, scratch_folder: Path, ffmpeg: str, most: int, ki
     rows.append(("all copies", len(every), *told(every)))
     strangers = list(combinations(originals, 2))
     firsts = [difference(a.fingerprint, b.fingerprint) for a, b in strangers]
-    near = [(pair, first) for pair, first in zip(strangers, firsts, strict=True) if first and compare(pair[0].fingerprint, pair[1].fingerprint)]
+    near = [((a, b), first) for (a, b), first in zip(strangers, firsts, strict=True) if first and compare(a.fingerprint, b.fingerprint)]
     seconds = Workers().map(judge, [pair_of(a, b, first) for (a, b), first in near], preload=["stages.inventory.same_recording"])
     looks = [(first, second) for (_, first), second in zip(near, seconds, strict=True)]
     same = [pair for (pair, _), (_, second) in zip(near, looks, strict=True) if second and second.same]
     print_table(
-        ("copies of one clip", "pairs", "alike", "same", f"bits differing: sound (<= {MAX_SOUND_ERROR})", f"picture (<= {MAX_PICTURE_BITS:g})",
-         f"distance (<= {MAX_DISTANCE})", f"waves (>= {MIN_SOUND})", f"pictures (>= {MIN_PICTURE})", f"changes (>= {MIN_CHANGE})"), rows)
+        ("copies of one clip", "pairs", "alike", "same", f"bits differing: sound (<= {MAX_SOUND_ERROR})",
+         f"picture (<= {MAX_PICTURE_BITS:g})", f"distance (<= {MAX_DISTANCE})",
+         f"waves (>= {MIN_SOUND})", f"pictures (>= {MIN_PICTURE})", f"changes (>= {MIN_CHANGE})"), rows)
     apart = sorted(first.distance for first in firsts if first and first.sound_error <= MAX_SOUND_ERROR)
     print_table(
         ("strangers", "pairs", "alike", "same", "nearest distances", "of those alike: waves at most", "changes at most"),
@@ -155,7 +156,8 @@ def encoded(ffmpeg: str, source: Path, path: Path, how: Sequence[str]) -> Path:
 
 def demo_clips(folder: Path) -> Path:
     """The demo's clips, a few of each kind."""
-    project = Project(folder, folder / "data" / "demo_data" / "clips", data={"raw": "data/demo_data/clips"}, demo_data={"clips_per_kind": 40})
+    clips = Path("data/demo_data/clips")
+    project = Project(folder, clips, data={"raw": str(clips)}, demo_data={"clips_per_kind": 40})
     project.stage("demo_data")
     return project.output("demo_data") / "clips"
 

@@ -36,9 +36,9 @@ def at_work(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_second_run_is_refused_until_the_first_is_killed_whose_work_it_takes_up(at_work: subprocess.Popen[str], tmp_path: Path) -> None:
     output = {"params": {}, "inputs": {}, "code": tmp_path / "code"}
-    with pytest.raises(RunError, match=rf"out is being written by another run \(process {at_work.pid} on .*\); wait") as told:
-        with stage_output(tmp_path / "out", **output):
-            pass
+    refused = pytest.raises(RunError, match=rf"out is being written by another run \(process {at_work.pid} on .*\); wait")
+    with refused as told, stage_output(tmp_path / "out", **output):
+        pass
     assert "\n" not in str(told.value)
     at_work.send_signal(signal.SIGKILL)
     at_work.wait()
