@@ -1,4 +1,4 @@
-"""The command `mmldm` (= `python -m pipeline`): check, reproduce, preset, look, generate, export. Run from the project's folder."""
+"""The command `mmldm` (= `python -m pipeline`): check, reproduce, preset, look, sweep, generate, export. Run from the project's folder."""
 
 import argparse
 import contextlib
@@ -56,6 +56,13 @@ def parser() -> argparse.ArgumentParser:
         action = presets.add_parser(name, help=text)
         action.add_argument("name", metavar="NAME", help=", ".join(NAMES))
         action.set_defaults(run=run)
+    sweeps = command("sweep", "print or queue the rows of a table of the paper as DVC experiments, on top of params.yaml")
+    sweeps.add_argument("name", metavar="NAME", help="ablation, sensitivity, or a YAML file of the same form")
+    sweeps.add_argument("-S", dest="extra", metavar="KEY=VALUE", action="append", default=[], help="set a parameter in every row")
+    what = sweeps.add_mutually_exclusive_group()
+    what.add_argument("--print", action="store_true", help="print each row's command (the default)")
+    what.add_argument("--queue", action="store_true", help="hand the rows to DVC's queue; nothing runs before: dvc queue start")
+    sweeps.set_defaults(run=sweep)
     for name, (_, text) in OF_STAGES.items():
         command(name, text)
     return top
@@ -102,6 +109,20 @@ def look(_: argparse.Namespace) -> None:
     from pipeline.look import where_to_look
 
     print("\n".join(where_to_look(ROOT)))
+
+
+def sweep(chosen: argparse.Namespace) -> None:
+    from pipeline.sweep import load_sweep, parse_extra, queue_sweep, shown
+
+    found = load_sweep(chosen.name, ROOT / "params.yaml", parse_extra(chosen.extra))
+    if not chosen.queue:
+        print("\n".join(shown(found)))
+        return
+    queue_sweep(ROOT, found)
+    for name, why in found.left_out.items():
+        say("sweep", f"left out: {name} ({why})")
+    say("sweep", f"{len(found.rows)} rows are queued: {', '.join(row.name for row in found.rows)}")
+    say("sweep", "run them: dvc queue start | look: dvc queue status | compare: dvc exp show --only-changed")
 
 
 def preset_list(_: argparse.Namespace) -> None:

@@ -76,6 +76,7 @@ __all__ = [
     "WarmStartParams",
     "load_params",
     "parse_params",
+    "parse_yaml",
     "read_yaml",
 ]
 
@@ -463,9 +464,21 @@ def parse_params(values: object) -> Params:
 def read_yaml(path: Path) -> object:
     """The content of a YAML file; a missing or broken one is a `ParamsError`."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path} not found; run from the project's folder, or write one with: mmldm preset use demo") from None
     except yaml.YAMLError as error:
         first_line = " ".join(str(error).split())
         raise ParamsError(f"{path} is not valid YAML: {first_line}") from None
+
+
+def parse_yaml(text: str) -> object:
+    """The content of a YAML text."""
+    return yaml.load(text, Loader=_Loader)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads 1e-8 as a number, as YAML 1.2 and DVC do (`dvc exp run -S` writes numbers so); YAML 1.1 asks for 1.0e-8."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+"), list("-+0123456789"))

@@ -91,9 +91,9 @@ def _expected(hint: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    """The value as in YAML, and why 1e-4 is text there."""
+    """The value as in YAML."""
     if isinstance(value, str):
-        return f'the text "{value}"' + (" (YAML wants 1.0e-4, with a point)" if "e-" in value and value[:1].isdigit() else "")
+        return f'the text "{value}"'
     return {None: "null", True: "true", False: "false"}.get(value, str(value)) if isinstance(value, (bool, type(None))) else str(value)
 
 
