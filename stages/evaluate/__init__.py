@@ -8,6 +8,7 @@ Comes in   data/sample         samples.parquet, lossless frames and waveforms; t
 Goes out   metrics.parquet     a row a figure, with protocol, extractor, its weights' hash, reference, counts, floor and interval; of
                                what is absent, what it needs
            metrics.json        "<protocol>/<task>/<name>" -> value, and `_floor`, `_low`, `_high` beside it (`dvc metrics show`)
+           neighbours.parquet  the training window nearest to each sample, and to each held-out one (memorisation.py)
            {video,audio}_classifier/curves.csv   training curves of the local classifiers
 
 A distance carries the name of its extractor. `fvd_local`, `kvd_local` and `fad_local` use small classifiers trained here on the

@@ -9,6 +9,8 @@ import pandas as pd
 from pipeline.params import AudioParams, ClipParams, EvaluateParams
 from stages.evaluate.extractors import Extractor, LocalExtractor, Modality, features_of
 from stages.evaluate.figures import Figure, Figures
+from stages.evaluate.learnt_clips import LearntClips
+from stages.evaluate.nearest import Neighbours
 from stages.evaluate.protocol import Protocol
 from stages.evaluate.windows import WindowSet
 
@@ -33,6 +35,8 @@ class RealSets:
     """Clips that were learnt from; empty when none are known."""
     says: Mapping[str, str]
     """By "test" and "train", what the reference is, in words."""
+    learnt_clips: LearntClips | None = None
+    """The clips that were learnt from, whole; None: they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ class Evaluation:
         """
         self.protocol, self.real, self.seed, self.clip, self.audio, self.params = protocol, real, seed, clip, audio, params
         self.class_names, self.events, self.figures = class_names, events, figures
+        self.neighbours: dict[tuple[str, str], Neighbours] = {}
+        """By task and space, what memorisation.py found."""
         self._extractors, self._absent = list(extractors), list(absent)
         self._features: dict[tuple[str, str, int], tuple[WindowSet, np.ndarray]] = {}
 

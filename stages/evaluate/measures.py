@@ -5,7 +5,7 @@ A protocol lists those that it wants. A measure that lacks what it needs lists i
 
 from collections.abc import Callable, Mapping
 
-from stages.evaluate import av_align, beats, class_accuracy, distances, reconstruction, synchrony
+from stages.evaluate import av_align, beats, class_accuracy, distances, memorisation, reconstruction, synchrony
 from stages.evaluate.evaluation import Evaluation, Group
 
 MEASURES: Mapping[str, Callable[[Evaluation, Group], None]] = {
@@ -15,4 +15,5 @@ MEASURES: Mapping[str, Callable[[Evaluation, Group], None]] = {
     "events": synchrony.measure,
     "av_align": av_align.measure,
     "beats": beats.measure,
+    "memorisation": memorisation.measure,
 }

@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.contracts.audio_image_shards import gray_array, read_audio_images
 from pipeline.contracts.clips import class_names, read_clips
 from pipeline.contracts.events import read_events
+from pipeline.contracts.neighbours import write_neighbours
 from pipeline.contracts.outputs import Work, stage_output
 from pipeline.contracts.samples import read_samples
 from pipeline.contracts.windows import window_key
@@ -22,7 +23,9 @@ from pipeline.training import pick_device
 from stages.evaluate.evaluation import GENERATED, AbsentExtractor, Evaluation, Group, RealSets
 from stages.evaluate.extractors import I3D, I3D_MIN_FRAMES, Extractor, LocalExtractor, Modality
 from stages.evaluate.figures import Figure, Figures, write_figures
+from stages.evaluate.learnt_clips import LearntClips
 from stages.evaluate.measures import MEASURES
+from stages.evaluate.memorisation import neighbour_rows
 from stages.evaluate.protocol import Protocol, load_protocol
 from stages.evaluate.train_classifiers import load_training_inputs, train_classifier
 from stages.evaluate.windows import Place, RealWindows, Resized, SampleWindows, WindowSet, halves, sources_of, spread
@@ -45,15 +48,16 @@ def run(*, seed: int, clip: ClipParams, audio: AudioParams, compute: ComputePara
                                      "inventory": inventory}
     with stage_output(out, params=sections, inputs=inputs, code=Path(__file__).parent) as work:
         rows, figures = read_samples(sample), Figures()
-        names = class_names(read_clips(inventory))
+        names, neighbours = class_names(read_clips(inventory)), list[dict[str, object]]()
         extractors, absent = extractors_of(seed, clip, audio, compute, evaluate, decode, len(names), work)
+        learnt = LearntClips(decode, clip, work.scratch)
         for protocol in (load_protocol(name) for name in evaluate.protocols):
             reason = protocol.mismatch(clip)
             if reason:
                 figures.miss(Figure(protocol=protocol.name, task="all"), ["every figure"], reason)
                 say("evaluate", f"{protocol.name}: not computed, {reason}")
                 continue
-            real = real_sets(protocol, seed, clip, audio, evaluate, decode)
+            real = real_sets(protocol, seed, clip, audio, evaluate, decode, learnt)
             evaluation = Evaluation(protocol, real, extractors, seed=seed, clip=clip, audio=audio, params=evaluate, class_names=names,
                                     events=read_events(demo_data), absent=absent, figures=figures)
             say("evaluate", f"{protocol.name}: {len(rows)} samples | reference {len(real.reference)} held-out windows, floor "
@@ -64,7 +68,9 @@ def run(*, seed: int, clip: ClipParams, audio: AudioParams, compute: ComputePara
                     MEASURES[measure](evaluation, group)
                 say("evaluate", f"{protocol.name}: {group.task}, {len(group.windows)} windows measured in "
                                 f"{human_seconds(time.monotonic() - started)}")
+            neighbours += neighbour_rows(evaluation)
         write_figures(work.folder, figures)
+        write_neighbours(work.folder, neighbours)
         work.counts.update(figures=len(figures.found), not_computed=len(figures.missing), samples=len(rows))
     return {"figures": work.counts["figures"], "not computed": work.counts["not_computed"], "out": str(out)}
 
@@ -90,7 +96,8 @@ def extractors_of(seed: int, clip: ClipParams, audio: AudioParams, compute: Comp
     return [*found, i3d], []
 
 
-def real_sets(protocol: Protocol, seed: int, clip: ClipParams, audio: AudioParams, evaluate: EvaluateParams, decode: Path) -> RealSets:
+def real_sets(protocol: Protocol, seed: int, clip: ClipParams, audio: AudioParams, evaluate: EvaluateParams, decode: Path,
+              learnt_clips: LearntClips) -> RealSets:
     """Held-out sources divided in two, and those learnt from."""
     count = min(protocol.reference, evaluate.max_windows)
     compared, floor = halves(sources_of(decode, "test"), seed)
@@ -101,7 +108,8 @@ def real_sets(protocol: Protocol, seed: int, clip: ClipParams, audio: AudioParam
 
     return RealSets(windows("test", compared), windows("test", floor), windows("train", learnt),
                     {"test": f"held-out clips of {len(compared)} sources (floor: of {len(floor)} others)",
-                     "train": f"clips learnt from, of {len(learnt)} sources (floor: held-out clips of {len(floor)} sources)"})
+                     "train": f"clips learnt from, of {len(learnt)} sources (floor: held-out clips of {len(floor)} sources)"},
+                    learnt_clips)
 
 
 def groups(rows: pd.DataFrame, real: RealSets, protocol: Protocol, clip: ClipParams, audio: AudioParams, evaluate: EvaluateParams, *,

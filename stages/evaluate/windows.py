@@ -40,6 +40,10 @@ class WindowSet(Protocol):
     """Windows that are loaded when asked for."""
 
     @property
+    def names(self) -> list[str]:
+        """Of each window, as in `Window.name`; no frame is read."""
+
+    @property
     def class_ids(self) -> list[int]:
         """Of each window; no frame is read."""
 
@@ -91,6 +95,10 @@ class RealWindows:
         return [metas[place.clip_id] for place in self.places]
 
     @property
+    def names(self) -> list[str]:
+        return [window_key(place.clip_id, place.start_frame) for place in self.places]
+
+    @property
     def class_ids(self) -> list[int]:
         return [int(meta["class_id"]) for meta in self._metas]
 
@@ -128,6 +136,10 @@ class SampleWindows:
     def __init__(self, sample: Path, rows: pd.DataFrame, clip: ClipParams, audio: AudioParams) -> None:
         self.sample, self.clip, self.audio = sample, clip, audio
         self.rows = rows.reset_index(drop=True)
+
+    @property
+    def names(self) -> list[str]:
+        return self.rows["sample_id"].tolist()
 
     @property
     def class_ids(self) -> list[int]:
@@ -177,6 +189,10 @@ class Resized:
             size_px: side of the square frames that come out; those that go in are squares.
         """
         self.windows, self.size_px = windows, size_px
+
+    @property
+    def names(self) -> list[str]:
+        return self.windows.names
 
     @property
     def class_ids(self) -> list[int]:

@@ -26,6 +26,10 @@ MEANINGS = {
     "beat_hit_rate_100ms": "Share of the true music's beats that the generated sound hits within 0.1 s. "
                            "Means something for music of some seconds.",
     "beat_hit_rate_500ms": "The same within half a second, which chance alone nearly fills; printed because papers print it.",
+    "memorised_": "Share of samples that the memorisation audit flags as a training clip come back. The floor is its rate of false alarms: "
+                  "what lies about there or below is no sign of copying.",
+    "nearest_ratio_": "How near the nearest training clip is, against the next ones: near 1 a sample is as far from it as from others, "
+                      "near 0 it is a copy. Held-out real clips reach the floor.",
     "seen_event": "How well the event detector finds the true events in real pictures; what it misses here it misses in samples too.",
     "heard_event": "How well the sound detector finds the true events in real sound.",
 }

@@ -28,6 +28,10 @@ class Listed:
         self.windows, self.sources = list(windows), list(sources or [window.name for window in windows])
 
     @property
+    def names(self) -> list[str]:
+        return [window.name for window in self.windows]
+
+    @property
     def class_ids(self) -> list[int]:
         return [window.class_id for window in self.windows]
 

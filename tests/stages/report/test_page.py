@@ -168,6 +168,7 @@ def test_mel_pictures_keep_low_pitch_below(tmp_path: Path) -> None:
 def test_every_figure_of_the_stage_is_explained() -> None:
     for name in ("fvd_local", "kvd_local", "fad_local", "fvd_i3d", "kvd_i3d", "rfvd_local", "rkvd_i3d", "rfad_local", "psnr_db", "ssim",
                  "audio_image_psnr_db", "audio_image_ssim", "video_class_accuracy_local", "audio_class_accuracy_local", "event_recall",
-                 "event_precision", "seen_event_recall", "heard_event_precision", "av_align", "beat_hit_rate_100ms"):
+                 "event_precision", "seen_event_recall", "heard_event_precision", "av_align", "beat_hit_rate_100ms",
+                 "memorised_pixels", "nearest_ratio_video_local"):
         assert meaning(name), name
     assert meaning("audio_image_ssim") != meaning("ssim") and meaning("av_align_original") != meaning("av_align")
