@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.damage import remove_damaged
 from pipeline.dvc_locks import release_dead_locks
 from pipeline.errors import DataError, RunError
 from pipeline.graph import Graph, load_graph
@@ -34,6 +35,10 @@ def check_project(root: Path) -> list[str]:
     dead = release_dead_locks(root)
     if dead:
         said.append("removed a lock that a killed run had left; its stages go on where they stopped")
+    damaged = remove_damaged(root)
+    if damaged:
+        more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        said.append(f"removed {damaged[0]}{more}, damaged since it was made; the next run makes it again")
     return said
 
 
@@ -86,15 +91,17 @@ def check_lock_file(path: Path) -> None:
     Raises:
         RunError: it is no valid YAML.
     """
-    if not path.exists():
-        return
-    try:
-        whole = isinstance(yaml.load(path.read_text(encoding="utf-8"), Loader=_FAST_LOADER), dict)
-    except yaml.YAMLError:
-        whole = False
-    if not whole:
+    if not is_whole_lock(path):
         raise RunError("dvc.lock is cut off or holds marks of a merge; restore it: git checkout HEAD -- dvc.lock "
                        "(where git has none: rm dvc.lock)")
+
+
+def is_whole_lock(path: Path) -> bool:
+    """Whether a dvc.lock can be read, or is not there."""
+    try:
+        return not path.exists() or isinstance(yaml.load(path.read_text(encoding="utf-8"), Loader=_FAST_LOADER), dict)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return False
 
 
 _FAST_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.errors import RunError, UserError
 from pipeline.preset import KEPT, NAMES, preset_headline, preset_text, use_preset
 from pipeline.progress import human_seconds, say
 from pipeline.quiet import silence_tools
@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         sys.exit(f"{chosen.command}: {error}")
     except KeyboardInterrupt:
-        if chosen.command == "reproduce":
-            print("reproduce: stopped; finished stages are kept, go on with: mmldm reproduce", file=sys.stderr)
+        if chosen.command in ("reproduce", "retrain"):
+            print(f"{chosen.command}: stopped; what is finished is kept, go on with: mmldm {chosen.command}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `mmldm preset show demo | head`
         sys.stderr.close()
@@ -49,6 +49,16 @@ def parser() -> argparse.ArgumentParser:
 
     command("check", "look at params.yaml, the data, the disk and locks before a run").set_defaults(run=check)
     command("reproduce", "run every stage that is not up to date, as a Prefect flow").set_defaults(run=reproduce)
+    retraining = command("retrain", "take what has arrived in data/incoming, train in a copy, promote the new model if it wins")
+    retraining.add_argument("--again", action="store_true", help="train and decide also when no data is new")
+    retraining.set_defaults(run=retrain)
+    registry = command("registry", "models and decisions of retrain").add_subparsers(dest="action", required=True, metavar="action")
+    registry.add_parser("list", help="a line for each model and each change of champion").set_defaults(run=registry_list)
+    registry.add_parser("rollback", help="make the champion before this one champion again").set_defaults(run=registry_rollback)
+    for name, run, text in (("show", registry_show, "all that is known of it"), ("promote", registry_promote, "make it champion")):
+        action = registry.add_parser(name, help=text)
+        action.add_argument("model", metavar="MODEL", help="such as model-0003")
+        action.set_defaults(run=run)
     command("look", "say where the results are, and the figures").set_defaults(run=look)
     presets = command("preset", "list, show or use a ready params.yaml").add_subparsers(dest="action", required=True, metavar="action")
     presets.add_parser("list", help="one line each").set_defaults(run=preset_list)
@@ -103,6 +113,50 @@ def reproduce(_: argparse.Namespace) -> None:
 
     flow.reproduce(ROOT.resolve(), stale, {name: sorted(graph.upstream[name]) for name in stale})
     say("reproduce", f"done in {human_seconds(time.monotonic() - started)}, {len(stale)} stages brought up to date; see: mmldm look")
+
+
+def retrain(chosen: argparse.Namespace) -> None:
+    from pipeline.retrain.cycle import idle
+
+    outcome = None if chosen.again else idle(ROOT)
+    if outcome is None:
+        from pipeline.flows.settings import prepare_prefect
+
+        prepare_prefect(ROOT)
+        from pipeline.flows.retrain import retrain as flow
+
+        outcome = flow(ROOT.resolve(), chosen.again)
+    from pipeline.retrain.told import outcome_lines
+
+    for line in outcome_lines(outcome):
+        say("retrain", line)
+    if outcome.not_pushed:
+        raise RunError(f"{outcome.not_pushed}; all is kept here, and the next run sends it: mmldm retrain")
+
+
+def registry_list(_: argparse.Namespace) -> None:
+    from pipeline.retrain.registry import read_registry, table_lines
+
+    print("\n".join(table_lines(read_registry(ROOT))))
+
+
+def registry_show(chosen: argparse.Namespace) -> None:
+    from pipeline.retrain.registry import read_registry
+    from pipeline.retrain.told import model_lines
+
+    print("\n".join(model_lines(read_registry(ROOT), chosen.model)))
+
+
+def registry_rollback(_: argparse.Namespace) -> None:
+    from pipeline.retrain.by_hand import rollback
+
+    say("registry", rollback(ROOT))
+
+
+def registry_promote(chosen: argparse.Namespace) -> None:
+    from pipeline.retrain.by_hand import promote
+
+    say("registry", promote(ROOT, chosen.model))
 
 
 def look(_: argparse.Namespace) -> None:

@@ -34,3 +34,10 @@ def dvc_status(root: Path) -> dict[str, object]:
         said = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.strip()]
         raise RunError(f"dvc status failed: {said[0] if said else f'exit code {done.returncode}'}; run: mmldm check")
     return dict(json.loads(done.stdout))
+
+
+def cache_folder(root: Path) -> Path:
+    """Where DVC keeps the bytes of the project's outputs."""
+    from dvc.config import Config  # imports take a while
+
+    return Path(Config(str(root / ".dvc"), validate=False).get("cache", {}).get("dir") or root / ".dvc/cache")

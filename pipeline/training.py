@@ -11,6 +11,7 @@ import json
 import math
 import os
 import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ def train(
     modules = [accelerator.prepare(phase.module) for phase in phases]
     optimizers = [accelerator.prepare(optimizer) for optimizer in optimizers]
     state = _State([accelerator.unwrap_model(m) for m in modules], average, optimizers, accelerator.scaler, work)
-    step = state.load() if (work.scratch / CHECKPOINT).is_file() else 0
+    step = state.load(stage) if (work.scratch / CHECKPOINT).is_file() else 0
     count = sum(p.numel() for p in phases[0].module.parameters() if p.requires_grad)
     say(stage, f"{count / 1e6:.2f}M parameters | {params.steps} steps of {params.batch_size * params.grad_accumulation} | "
                f"{params.precision} on {device.type}" + (f" | {world_size()} processes" if world_size() > 1 else "")
@@ -224,8 +225,18 @@ class _State:
         with atomic_path(self.work.scratch / CHECKPOINT) as temporary:
             torch.save(values, temporary)
 
-    def load(self) -> int:
-        values = torch.load(self.work.scratch / CHECKPOINT, map_location="cpu", weights_only=True)  # each process copies it to its device
+    def load(self, stage: str) -> int:
+        """The step to go on from; 0, with nothing loaded, when the file is damaged."""
+        path = self.work.scratch / CHECKPOINT
+        try:
+            with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums that torch.save writes
+                damaged = archive.testzip()
+            values = {} if damaged else torch.load(path, map_location="cpu", weights_only=True)  # each process copies it to its device
+        except Exception:  # a damaged zip makes both of them raise a dozen kinds
+            values = {}
+        if not values:
+            say(stage, f"{path} is damaged; the training begins anew")
+            return 0
         for module, saved in zip(self.modules, values["modules"], strict=True):
             module.load_state_dict(saved)
         for optimizer, saved in zip(self.optimizers, values["optimizers"], strict=True):

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 
 import pytest
 import torch
@@ -72,6 +73,31 @@ def test_resume_is_exact_with_two_optimizers(tmp_path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True))
     for name in ("train.jsonl", "curves.csv"):
         assert (undisturbed.folder / name).read_bytes() == (again.folder / name).read_bytes()
+
+
+class Payload:
+    def __reduce__(self):
+        return os.mkdir, ("owned",)
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "cut off", "empty", "a pickle that runs a command"])
+def test_a_damaged_checkpoint_begins_anew_and_runs_nothing(damage: str, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole, _ = run(tmp_path / "whole")
+    with pytest.raises(PowerCut):
+        run(tmp_path / "cut", cut_at=8)
+    path = tmp_path / "cut/scratch/checkpoint.pt"
+    content = bytearray(path.read_bytes())
+    weights = torch.load(path, weights_only=True)["average"]["net.0.weight"].numpy().tobytes()
+    content[content.index(weights) + 5] ^= 1
+    if damage == "a pickle that runs a command":
+        torch.save({"step": Payload()}, path)
+    else:
+        path.write_bytes({"a flipped bit": content, "cut off": content[:len(content) // 2], "empty": b""}[damage])
+    resumed, _ = run(tmp_path / "cut")
+    assert "is damaged; the training begins anew" in capsys.readouterr().err
+    assert not (tmp_path / "owned").exists()
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True))
 
 
 def test_log_has_losses_of_both_phases_and_plots_read_them(tmp_path) -> None:
