@@ -82,7 +82,7 @@ def _is_living_dvc(pid: int, lock_file: Path) -> bool:
         process = psutil.Process(pid)
         if process.create_time() > lock_file.stat().st_mtime + 1:  # a second for the rounding of the file system's clock
             return False
-        return any("dvc" in argument for argument in process.cmdline())
+        return any(Path(argument).name == "dvc" for argument in process.cmdline())
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

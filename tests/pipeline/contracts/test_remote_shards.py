@@ -110,7 +110,9 @@ def damaged(folder: Path, copy: Path, damage: str) -> Path:
     if damage == "cut":
         shard.write_bytes(content[:700])
     elif damage == "cut between samples":
-        shard.write_bytes(content[:len(content) // 2 // 512 * 512])
+        with tarfile.open(shard) as tar:
+            end = tar.getmembers()[2].offset  # where the second sample begins
+        shard.write_bytes(content[:end])
     elif damage == "flipped":
         content[content.index(b"NUMPY") + 130] ^= 1
         shard.write_bytes(content)
@@ -124,7 +126,7 @@ def damaged(folder: Path, copy: Path, damage: str) -> Path:
 
 
 @pytest.mark.parametrize(("damage", "words"), [
-    ("cut", "is damaged or cut off|ends without"), ("cut between samples", "damaged or cut off|ends without|other bytes"),
+    ("cut", "is damaged or cut off|ends without"), ("cut between samples", "damaged or cut off|ends without"),
     ("flipped", "has other bytes than its index says"), ("members that lead elsewhere", "which its index does not name"),
 ])
 def test_damage_is_told_and_nothing_is_written(damage: str, words: str, folder: Path, tmp_path: Path) -> None:
