@@ -59,6 +59,12 @@ def pick_device(compute: ComputeParams) -> torch.device:
     return torch.device("cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def pick_devices(compute: ComputeParams) -> list[torch.device]:
+    """For work that several devices can share: every GPU, or the CPU."""
+    device = pick_device(compute)
+    return [device] if device.type == "cpu" else [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
+
+
 def train(
     stage: str,
     params: TrainParams,

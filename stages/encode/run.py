@@ -18,7 +18,8 @@ from pipeline.errors import DataError
 from pipeline.params import ClipParams, ComputeParams, EncodeParams
 from pipeline.progress import Progress
 from pipeline.stage import Summary
-from pipeline.training import pick_device
+from pipeline.training import pick_devices
+from stages.encode.devices import map_on_devices
 from stages.encode.moments import Encoder, clip_moments
 from stages.klvae import load
 
@@ -43,11 +44,10 @@ def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decod
     sections = {"clip": clip, "encode": encode}
     inputs = {"decode": decode, "audio_images": audio_images, "klvae": klvae}
     with stage_output(out, params=sections, inputs=inputs, code=Path(__file__).parent, takes_over=True) as work:
-        model = load(klvae, pick_device(compute))
-        encoder = Encoder(model, encode.batch_size)
+        encoders = [Encoder(load(klvae, device), encode.batch_size) for device in pick_devices(compute)]
+        model, device = encoders[0].model, encoders[0].device.type
         clips, images = read_decoded(decode, fields=(FRAMES,)), read_audio_images(audio_images)
         place = {key: i for i, key in enumerate(images.keys)}
-        device = next(model.parameters()).device.type
         made_by = recipe("stages.encode.moments", {
             "batch_size": encode.batch_size, "flips": encode.flips, "klvae": content_hash(klvae, NETWORK),
             # The last place of a moment depends on them; pieces of two machines are not mixed.
@@ -67,12 +67,14 @@ def run(*, compute: ComputeParams, clip: ClipParams, encode: EncodeParams, decod
             units.append(Unit(key, meta["split"], num_bytes, address(made_by, *made_from), told, ClipTask(i, starts, told)))
             num_frames, num_windows = num_frames + length, num_windows + len(starts)
 
+        def made(encoder: Encoder, task: ClipTask) -> list[tuple[str, Fields]]:
+            sample = clips[task.index]
+            pngs = [images[place[window_key(sample["key"], start)]]["gray"] for start in task.window_starts]
+            video, audio, flipped = clip_moments(encoder, sample["frames"], pngs, encode.flips)
+            return [moments_sample(video, audio, task.told, flipped)]
+
         def make(todo: Iterator[ClipTask]) -> Iterator[list[tuple[str, Fields]]]:
-            for task in todo:
-                sample = clips[task.index]
-                pngs = [images[place[window_key(sample["key"], start)]]["gray"] for start in task.window_starts]
-                video, audio, flipped = clip_moments(encoder, sample["frames"], pngs, encode.flips)
-                yield [moments_sample(video, audio, task.told, flipped)]
+            return map_on_devices(made, encoders, todo)
 
         progress = Progress("encode", len(units), "clips")
         tally = write_units(work, units, encode.shard_bytes, make, progress.advance)
