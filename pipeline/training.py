@@ -116,8 +116,9 @@ def train(
     state = _State([accelerator.unwrap_model(m) for m in modules], average, optimizers, accelerator.scaler, work)
     step = state.load(stage) if (work.scratch / CHECKPOINT).is_file() else 0
     count = sum(p.numel() for p in phases[0].module.parameters() if p.requires_grad)
+    precision = "fp32 (fp16 needs a GPU)" if params.precision == "fp16" and accelerator.scaler is None else params.precision
     say(stage, f"{count / 1e6:.2f}M parameters | {params.steps} steps of {params.batch_size * params.grad_accumulation} | "
-               f"{params.precision} on {device.type}" + (f" | {world_size()} processes" if world_size() > 1 else "")
+               f"{precision} on {device.type}" + (f" | {world_size()} processes" if world_size() > 1 else "")
                + (f" | goes on at step {step}" if step else ""))
 
     log = _Log(stage, params.steps, step, work.folder / "train.jsonl", accelerator)
@@ -145,7 +146,7 @@ def train(
                     accelerator.unscale_gradients(optimizer)
                     norm = nn.utils.clip_grad_norm_(module.parameters(), params.grad_clip)
                     losses[f"{phase.name}/grad_norm"] = norm
-                    if params.precision != "fp16":  # whose scaler skips such a step by design
+                    if accelerator.scaler is None:  # fp16's scaler skips such a step by design
                         _require_finite(stage, step, phase.name, {**found, "grad_norm": norm})
                     for group in optimizer.param_groups:
                         group["lr"] = learning_rate

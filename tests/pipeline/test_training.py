@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import sys
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from pipeline.contracts.outputs import Work
 from pipeline.errors import TrainingError
 from pipeline.params import ComputeParams, TrainParams
-from pipeline.training import Phase, lr_factor, train, update_average
+from pipeline.training import Phase, _State, lr_factor, train, update_average
 
 PARAMS = TrainParams(steps=10, batch_size=4, grad_accumulation=1, learning_rate=1e-2, lr_schedule="cosine", warmup_steps=2,
                      weight_decay=0.01, grad_clip=1.0, ema_decay=0.9, precision="fp32", log_every=3, checkpoint_every=5,
@@ -98,6 +99,49 @@ def test_a_damaged_checkpoint_begins_anew_and_runs_nothing(damage: str, tmp_path
     assert "is damaged; the training begins anew" in capsys.readouterr().err
     assert not (tmp_path / "owned").exists()
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True))
+
+
+def test_fp16_on_a_cpu_is_fp32_and_says_so(tmp_path, capsys) -> None:
+    half, _ = run(tmp_path / "half", dataclasses.replace(PARAMS, precision="fp16"))
+    assert "fp32 (fp16 needs a GPU) on cpu" in capsys.readouterr().err
+    plain, _ = run(tmp_path / "plain")
+    assert all(torch.equal(a, b) for a, b in zip(half.state_dict().values(), plain.state_dict().values(), strict=True))
+
+
+def test_a_checkpoint_holds_the_scale_of_fp16(tmp_path) -> None:
+    """torch's own scaler on the CPU: two finite steps double its scale, a fresh one takes the doubled scale up."""
+    module = nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(module.parameters())
+    log = tmp_path / "train.jsonl"
+    log.write_text("")
+
+    def state(scaler: torch.amp.GradScaler) -> _State:
+        return _State([module], module, [optimizer], scaler, Work(tmp_path, tmp_path, {}))
+
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=2)
+    for _ in range(2):
+        optimizer.zero_grad()
+        scaler.scale(module(torch.ones(1, 2)).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert scaler.get_scale() == 8.0
+    state(scaler).save(2, log)
+    fresh = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=2)
+    assert state(fresh).load() == 2 and fresh.get_scale() == 8.0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="fp16 needs a GPU")
+def test_an_fp16_training_learns_and_resumes_exactly(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "COMPUTE", dataclasses.replace(COMPUTE, device="cuda"))
+    half = dataclasses.replace(PARAMS, precision="fp16")
+    whole, undisturbed = run(tmp_path / "whole", half)
+    with pytest.raises(PowerCut):
+        run(tmp_path / "cut", half, cut_at=8)
+    resumed, _ = run(tmp_path / "cut", half)
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True))
+    losses = [json.loads(line)["generator/loss"] for line in (undisturbed.folder / "train.jsonl").read_text().splitlines()]
+    assert losses[-1] < losses[0]
 
 
 def test_log_has_losses_of_both_phases_and_plots_read_them(tmp_path) -> None:

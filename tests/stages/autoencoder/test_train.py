@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.errors import DataError
-from pipeline.params import Params
+from pipeline.errors import DataError, TrainingError, WeightsError
+from pipeline.params import AutoencoderParams, Params
 from stages.autoencoder import load, run
 from stages.autoencoder.reconstruction import retrieval_batches
 
@@ -50,6 +50,35 @@ def test_one_class_and_no_heads_work(params: Params, encoded: Callable[..., Path
                    signal_decoder=replace(ae.signal_decoder, class_embedding=False), train=replace(ae.train, steps=1))
     start(params, encoded(classes=1), klvae, tmp_path / "out", autoencoder=bare)
     assert "class_accuracy" not in json.loads((tmp_path / "out/metrics.json").read_text())
+
+
+def test_data_without_classes_teaches_both_heads_what_it_can(params: Params, encoded: Callable[..., Path], klvae: Path,
+                                                             tmp_path: Path) -> None:
+    """One class for all: there is nothing to tell apart and the head is always right; pairs are still told from other pairs."""
+    ae = replace(params.autoencoder, train=replace(params.autoencoder.train, steps=1))
+    start(params, encoded(classes=1), klvae, tmp_path / "out", autoencoder=ae)
+    line = json.loads((tmp_path / "out/train.jsonl").read_text())
+    assert line["generator/classification"] == 0 and line["generator/contrastive"] > 0 and line["val/class_accuracy"] == 1
+    assert load(tmp_path / "out").class_names == ("class 0",)
+
+
+def test_nothing_is_overwritten_when_something_is_wrong(params: Params, encoded: Callable[..., Path], klvae: Path, tmp_path: Path) -> None:
+    ae, encode, out = replace(params.autoencoder, train=replace(params.autoencoder.train, steps=1)), encoded(), tmp_path / "out"
+    start(params, encode, klvae, out, autoencoder=ae)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    unet = replace(ae.signal_decoder.pretrained, source=str(tmp_path))
+    changes: list[tuple[AutoencoderParams, type[Exception], str]] = [
+        (replace(ae, train=replace(ae.train, steps=6, learning_rate=1e30)), TrainingError,
+         r"generator's (loss|grad).* not finite at step \d.*Lower the learning_rate of autoencoder"),
+        (replace(ae, signal_decoder=replace(ae.signal_decoder, pretrained=unet)), WeightsError, "no readable config.json"),
+        (replace(ae, signal_decoder=replace(ae.signal_decoder, pretrained=replace(unet, source="owner/name"))), WeightsError,
+         r"autoencoder.signal_decoder.pretrained.revision is null; pin the commit of owner/name"),
+    ]
+    for changed, kind, said in changes:
+        with pytest.raises(kind, match=said) as caught:
+            start(params, encode, klvae, out, autoencoder=changed)
+        assert "\n" not in str(caught.value)
+        assert before == {path.name: path.read_bytes() for path in out.iterdir()}
 
 
 def test_latents_of_another_shape_stop_before_the_training(params: Params, encoded: Callable[..., Path], klvae: Path,
