@@ -127,7 +127,7 @@ def test_a_checkpoint_holds_the_scale_of_fp16(tmp_path) -> None:
     assert scaler.get_scale() == 8.0
     state(scaler).save(2, log)
     fresh = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=2)
-    assert state(fresh).load() == 2 and fresh.get_scale() == 8.0
+    assert state(fresh).load("test") == 2 and fresh.get_scale() == 8.0
 
 
 @pytest.mark.gpu
