@@ -22,6 +22,10 @@ class WeightsError(UserError):
     """Pretrained or trained weights are absent, of another shape, or of another hash."""
 
 
+class AbsentWeights(WeightsError):
+    """Pretrained weights are not on this machine and cannot be fetched; what can do without them goes on."""
+
+
 class TrainingError(UserError):
     """A training cannot go on (non-finite loss, a checkpoint of another run)."""
 

@@ -11,6 +11,7 @@ from typing import Literal
 import yaml
 
 from pipeline.errors import ParamsError
+from pipeline.params_evaluate import EvaluateParams, ExtractorsParams, LocalFeaturesParams
 from pipeline.params_flow import AlertParams, FlowParams
 from pipeline.params_networks import (
     AutoencoderLossParams,
@@ -50,6 +51,7 @@ __all__ = [
     "EncodeParams",
     "EncoderParams",
     "EvaluateParams",
+    "ExtractorsParams",
     "FlowParams",
     "GateLimitParams",
     "GateMetricParams",
@@ -60,6 +62,7 @@ __all__ = [
     "KLVAELossParams",
     "KLVAEParams",
     "LatentsParams",
+    "LocalFeaturesParams",
     "Params",
     "PatchDiscriminatorParams",
     "Precision",
@@ -324,32 +327,6 @@ class SampleParams:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluateParams:
-    protocols: tuple[str, ...]
-    """Ways of measuring, each a file in stages/evaluate/protocols: demo, mm-ldm-256, ..."""
-    max_windows: int
-    """Most windows of any set, whatever the protocol wants: held-out ones, those learnt from, samples of a task."""
-    max_train_windows: int
-    """Most training windows that the local classifiers see, spread over the clips; held in memory at 64 px."""
-    min_samples: int
-    """Fewest samples (and held-out windows) for which a distance is given; with fewer it is reported as not computed."""
-    i3d: PretrainedParams
-    """I3D as TorchScript for fvd_i3d and kvd_i3d: a local file or folder, or the hub id `flateon/FVD-I3D-torchscript`; null: left out."""
-    classifier_train: TrainParams
-    """The local audio and video classifiers whose features give fvd_local, kvd_local, fad_local."""
-    event_tolerance_sec: float
-    """How near in time a sound and a motion event count as together."""
-
-    def __post_init__(self) -> None:
-        require(bool(self.protocols) and len(set(self.protocols)) == len(self.protocols), "evaluate.protocols", list(self.protocols),
-                "one or more, none of them twice")
-        require(self.max_windows >= 2, "evaluate.max_windows", self.max_windows, "2 or more")
-        require(self.max_train_windows >= 2, "evaluate.max_train_windows", self.max_train_windows, "2 or more")
-        require(self.min_samples >= 2, "evaluate.min_samples", self.min_samples, "2 or more (a covariance needs two)")
-        require(self.event_tolerance_sec > 0, "evaluate.event_tolerance_sec", self.event_tolerance_sec, "more than 0")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ReportParams:
     num_examples: int
     """Samples and real clips of each task shown on the page."""
@@ -371,6 +348,7 @@ class Params:
     clip: ClipParams
     audio: AudioParams
     decode: DecodeParams
+    local_features: LocalFeaturesParams
     vocoder: VocoderParams
     audio_images: AudioImagesParams
     kl_latent: KLLatentParams

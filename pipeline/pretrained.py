@@ -1,32 +1,45 @@
-"""Pretrained parts by name: a hub id with a pinned revision, or a local folder; checked, never replaced in silence."""
+"""Pretrained parts by name: a hub id with a pinned revision, a URL, or a local path; checked, never replaced in silence."""
 
 import contextlib
 import hashlib
+import re
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from pipeline.errors import WeightsError
+from pipeline.contracts.outputs import atomic_path
+from pipeline.errors import AbsentWeights, WeightsError
 from pipeline.params import PretrainedParams
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
 """In the order in which diffusers and transformers look for them."""
 VARIANTS = (".fp16.", "non_ema")
 """Names of other precisions and versions of the same weights; nothing here loads them."""
+FETCHED = ".cache/mmldm"
+"""Below the user's home, what was fetched from a URL; hub ids lie in the hub's own cache."""
+LONGEST_SILENCE_SEC = 60
 
 
 def resolve(pretrained: PretrainedParams, entry: str) -> Path:
     """The local folder (or file) of a pretrained part, fetched from the hub when it is not on this machine yet.
 
     Args:
-        pretrained: `source` is a path that exists, or a hub id `owner/name` with `revision`.
+        pretrained: `source` is a path that exists, a hub id `owner/name` with `revision`, or a URL with `sha256` (or with the commit of a
+            hub repository in it).
         entry: key in params.yaml, for the error text.
 
     Raises:
-        WeightsError: nothing is there and it cannot be fetched, or the weights have another hash.
+        AbsentWeights: nothing is there and it cannot be fetched.
+        WeightsError: the entry is not usable, or the weights have another hash.
     """
     source = pretrained.source or ""
+    if source.startswith(("https://", "http://")):
+        return _from_url(pretrained, entry)
     local = Path(source).expanduser()
     folder = local if local.exists() else _from_hub(pretrained, entry)
     folder = folder / pretrained.subfolder if pretrained.subfolder else folder
@@ -100,6 +113,33 @@ def quiet_transformers() -> Iterator[Any]:
             logging.enable_progress_bar()
 
 
+def _from_url(pretrained: PretrainedParams, entry: str) -> Path:
+    """The file behind a URL, fetched once; one with another hash is not kept."""
+    url = str(pretrained.source)
+    if not pretrained.sha256 and not re.search(r"/[0-9a-f]{40}/", url):
+        raise WeightsError(f"params.yaml: {entry}.sha256 is null; pin the hash of what lies at {url}, or fetch it yourself and set "
+                           f"{entry}.source to the file")
+    name = Path(urllib.parse.unquote(urllib.parse.urlparse(url).path)).name or "weights.pt"
+    file = Path.home() / FETCHED / hashlib.sha256(url.encode()).hexdigest()[:16] / name
+    if not file.is_file():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(file) as temporary:
+                with urllib.request.urlopen(url, timeout=LONGEST_SILENCE_SEC) as answer, temporary.open("wb") as stream:
+                    shutil.copyfileobj(answer, stream, 2**20)
+                if pretrained.sha256:
+                    _check_hash(temporary, pretrained.sha256, entry)
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            file.with_name(f".{file.name}.tmp").unlink(missing_ok=True)
+            if isinstance(error, WeightsError):
+                raise
+            raise AbsentWeights(f"params.yaml: {entry}.source {url} is not on this machine and could not be fetched "
+                                f"({type(error).__name__}); connect to the network once, or set {entry}.source to a local file") from None
+    if pretrained.sha256:
+        _check_hash(file, pretrained.sha256, entry)
+    return file
+
+
 def _from_hub(pretrained: PretrainedParams, entry: str) -> Path:
     source = pretrained.source or ""
     if source.count("/") != 1 or source.startswith((".", "~")):
@@ -108,7 +148,7 @@ def _from_hub(pretrained: PretrainedParams, entry: str) -> Path:
         raise WeightsError(f"params.yaml: {entry}.revision is null; pin the commit of {source}, so that every run takes the same weights")
     folder = f"{pretrained.subfolder}/" if pretrained.subfolder else ""
     # Of a repository with the same weights in both forms, the second is not fetched.
-    forms = [[f"{folder}*.json", f"{folder}*model.safetensors"], [f"{folder}*.json", f"{folder}*.bin", f"{folder}*.pt"]]
+    forms = [[f"{folder}*.json", f"{folder}*model.safetensors"], [f"{folder}*.json", f"{folder}*.bin", f"{folder}*.pt", f"{folder}*.pth"]]
     for local_only in (True, False):  # what is here already, without asking the network
         for wanted in forms:
             found = _snapshot(pretrained, wanted, local_only, entry)
@@ -129,14 +169,15 @@ def _snapshot(pretrained: PretrainedParams, wanted: list[str], local_only: bool,
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         if local_only:
             return None
-        raise WeightsError(
+        raise AbsentWeights(
             f"params.yaml: {entry}.source {pretrained.source} at {pretrained.revision} is not on this machine and could not be fetched "
             f"({type(error).__name__}); connect to the network once, or set {entry}.source to a local folder") from None
 
 
 def _check_hash(file: Path, expected: str, entry: str) -> None:
+    """`expected` may be the beginning of the hash, as file names carry it (r3d_18-b3b3357e.pth)."""
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != expected.lower():
+    if not found.startswith(expected.lower()):
         raise WeightsError(f"params.yaml: {entry}.sha256 is {expected[:12]}..., but {file.name} has {found[:12]}...; "
                            f"fetch the right file or correct the hash")

@@ -6,7 +6,7 @@ import numpy as np
 
 from stages.evaluate.bootstrap import mean_interval
 from stages.evaluate.evaluation import Evaluation, Group
-from stages.evaluate.extractors import LocalExtractor
+from stages.evaluate.extractors.local import LocalExtractor
 from stages.evaluate.figures import Figure, NotComputable
 from stages.evaluate.windows import sources
 

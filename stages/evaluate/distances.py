@@ -6,9 +6,11 @@ from functools import partial
 
 import numpy as np
 
+from pipeline.contracts.window_sets import WindowSet
 from stages.evaluate.bootstrap import two_set_interval
 from stages.evaluate.evaluation import Evaluation, Group
-from stages.evaluate.extractors import Extractor, Modality
+from stages.evaluate.extractors.catalogue import AbsentExtractor
+from stages.evaluate.extractors.extractor import Extractor
 from stages.evaluate.figures import Figure, NotComputable
 from stages.evaluate.frechet import frechet_distance, rank_note
 from stages.evaluate.mmd import polynomial_kernels, polynomial_mmd
@@ -18,21 +20,27 @@ Against = str
 """Key of AGAINST."""
 AGAINST: Mapping[Against, tuple[str, str]] = {"test": ("", ""), "train": ("", "_to_train"), "originals": ("r", "")}
 """What samples are compared with -> beginning and ending of the figures' names."""
+KERNEL_DISTANCES = ("kvd",)
+"""Metrics that are kernel distances; the others are Frechet distances."""
 ORIGINALS = "their own originals, held out"
 FLOOR_KIND = "real against real, equal counts"
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Features of one set."""
+    """Features of one set, a row for each part of a window that the network took in (mostly one)."""
 
     features: np.ndarray
-    """[n, d]."""
+    """[r, d]."""
     sources: Sequence[str]
     """Of each row, what it belongs to; the bootstrap draws these."""
+    names: Sequence[str]
+    """Of each window."""
 
-    def __len__(self) -> int:
-        return len(self.features)
+    @property
+    def windows(self) -> int:
+        """How many windows the rows are of."""
+        return len(self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +55,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many rows are needed, wanted and redrawn."""
+    """How many windows are needed and wanted, and how often sets are redrawn."""
 
     min_samples: int
-    """Fewest rows on either side."""
+    """Fewest on either side."""
     wanted: int
     """Samples of the protocol; a figure of fewer says so."""
     replicates: int
@@ -64,83 +72,108 @@ def measure(evaluation: Evaluation, group: Group) -> None:
     references = ("originals",) if group.originals_are_targets else evaluation.protocol.references
     for against in references:
         for absent in evaluation.absent(group.modalities):
-            evaluation.figures.miss(replace(evaluation.template(group.task), extractor=absent.name),
-                                    metric_names(absent.modality, absent.name, against), absent.reason)
+            evaluation.figures.miss(replace(evaluation.template(group.task), extractor=absent.name), metric_names(absent, against),
+                                    absent.reason)
         for extractor in evaluation.extractors(group.modalities):
             template = evaluation.template(group.task, extractor, _says(evaluation, group, against))
-            evaluation.figures.add(template, metric_names(extractor.modality, extractor.name, against),
+            evaluation.figures.add(template, metric_names(extractor, against),
                                    partial(_figures, evaluation, group, extractor, against, template))
 
 
-def metric_names(modality: Modality, extractor: str, against: Against = "test") -> list[str]:
+def metric_names(extractor: Extractor | AbsentExtractor, against: Against = "test") -> list[str]:
     """Names of the distances of an extractor: ["fvd_local", "kvd_local"]."""
     prefix, ending = AGAINST[against]
-    return [f"{prefix}{metric}_{extractor}{ending}" for metric in ({"video": ("fvd", "kvd"), "audio": ("fad",)}.get(modality, ()))]
+    return [f"{prefix}{metric}_{extractor.name}{ending}" for metric in extractor.metrics]
 
 
-def distance_figures(compared: Comparison, template: Figure, names: Sequence[str], counts: Counts, seed: int) -> list[Figure]:
-    """The distances `names` (those that hold "kvd" by the kernel, the others Frechet's) with floor and interval.
+def distance_figures(compared: Comparison, template: Figure, names: Sequence[str], counts: Counts, seed: int,
+                     scale: float = 1.0) -> list[Figure]:
+    """The distances `names`, with floor and interval.
+
+    Args:
+        scale: by which Frechet distances are multiplied.
 
     Raises:
-        NotComputable: too few rows on a side, or features that are not finite.
+        NotComputable: too few windows on a side, or features that are not finite.
     """
     samples, reference = compared.samples, compared.reference
-    require_enough(samples.features, reference.features, counts.min_samples)
-    few = f"{len(samples)} samples, the protocol has {counts.wanted}" if len(samples) < counts.wanted else ""
+    require_enough(samples, reference, counts.min_samples)
+    few = f"{samples.windows} samples, the protocol has {counts.wanted}" if samples.windows < counts.wanted else ""
     made = []
     for name in names:
-        kernel = "kvd" in name
+        kernel = name.lstrip("r").startswith(KERNEL_DISTANCES)
         statistic: Callable[[np.ndarray | None, np.ndarray | None], float] = (
             polynomial_kernels(samples.features, reference.features).mmd if kernel
             else partial(frechet_distance, samples.features, reference.features))
-        value = statistic(None, None)
-        floor = None if compared.floor is None else (polynomial_mmd if kernel else frechet_distance)(*compared.floor)
-        around = two_set_interval(value, statistic, samples.sources, reference.sources, counts.replicates, seed,
-                                  bounds=(-np.inf, np.inf) if kernel else (0.0, np.inf))
+        value, times = statistic(None, None), 1.0 if kernel else scale
+        floor = None if compared.floor is None else (polynomial_mmd if kernel else frechet_distance)(*compared.floor) * times
+        low, high = two_set_interval(value, statistic, samples.sources, reference.sources, counts.replicates, seed,
+                                     bounds=(-np.inf, np.inf) if kernel else (0.0, np.inf))
         ranks = [] if kernel else [rank_note(samples.features, "samples"), rank_note(reference.features, "reference")]
-        made.append(replace(template, note="; ".join(text for text in (few, *ranks) if text)).with_value(
-            name, value, floor, FLOOR_KIND, len(samples), len(reference), around))
+        noted = replace(template, note="; ".join(text for text in (few, template.note, *ranks) if text))
+        made.append(noted.with_value(name, value * times, floor, FLOOR_KIND, samples.windows, reference.windows,
+                                     (low * times, high * times)))
     return made
 
 
-def require_enough(samples: np.ndarray, reference: np.ndarray, min_samples: int) -> None:
+def require_enough(samples: Rows, reference: Rows, min_samples: int) -> None:
     """Raises NotComputable when a distance would say more about the counts than about the samples."""
-    if len(samples) < min_samples:
-        raise NotComputable(f"needs {min_samples} samples (evaluate.min_samples), there are {len(samples)}; raise sample.num_samples")
-    if len(reference) < min_samples:
-        raise NotComputable(f"needs {min_samples} reference windows (evaluate.min_samples), there are {len(reference)}; "
+    if samples.windows < min_samples:
+        raise NotComputable(f"needs {min_samples} samples (evaluate.min_samples), there are {samples.windows}; raise sample.num_samples")
+    if reference.windows < min_samples:
+        raise NotComputable(f"needs {min_samples} reference windows (evaluate.min_samples), there are {reference.windows}; "
                             "add clips, or raise inventory.test_share")
-    if not (np.isfinite(samples).all() and np.isfinite(reference).all()):
-        rows = np.flatnonzero(~np.isfinite(samples).all(1)).tolist()
-        raise NotComputable(f"needs finite features; those of samples {rows[:5]} are not, look at them on the report page")
+    for rows, whose in ((samples, "samples"), (reference, "reference windows")):
+        wrong = np.flatnonzero(~np.isfinite(rows.features).all(1)) // max(1, len(rows.features) // max(1, rows.windows))
+        if len(wrong):
+            names = sorted({rows.names[int(row)] for row in wrong})
+            raise NotComputable(f"needs finite features; those of {len(names)} {whose} are not ({', '.join(names[:3])}); look at them")
+
+
+def rows_of(features: np.ndarray, windows: WindowSet) -> Rows:
+    """The rows of features [n, d] or [n, k, d] of n windows."""
+    parts = features.shape[1] if features.ndim == 3 else 1
+    return Rows(features.reshape(-1, features.shape[-1]), [source for source in sources(windows) for _ in range(parts)], windows.names)
+
+
+def floor_of(others: np.ndarray, reference: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """As many real windows as there are samples, beside what they are compared with; None rather than a floor of another size.
+
+    The floor of reconstructions says how far new clips are from each other: a value under it means that they are nearer to their originals.
+
+    Args:
+        others: [n, d] or [n, k, d].
+        reference: likewise.
+
+    Returns:
+        Rows [r, d] of both.
+    """
+    if not len(others) >= count >= 2 or len(reference) < 2:
+        return None
+    return others[:count].reshape(-1, others.shape[-1]), reference.reshape(-1, reference.shape[-1])
 
 
 def _figures(evaluation: Evaluation, group: Group, extractor: Extractor, against: Against, template: Figure) -> list[Figure]:
-    protocol = evaluation.protocol
-    return distance_figures(_comparison(evaluation, group, extractor, against), template,
-                            metric_names(extractor.modality, extractor.name, against),
-                            Counts(evaluation.params.min_samples, protocol.samples, protocol.replicates), evaluation.seed)
+    counts = Counts(evaluation.min_samples, evaluation.protocol.samples, evaluation.protocol.replicates)
+    template = replace(template, note=evaluation.oddities(extractor, group.windows))
+    return distance_figures(_comparison(evaluation, group, extractor, against), template, metric_names(extractor, against), counts,
+                            evaluation.seed, extractor.scale)
 
 
 def _comparison(evaluation: Evaluation, group: Group, extractor: Extractor, against: Against) -> Comparison:
     real = evaluation.real
-    samples = Rows(evaluation.features(extractor, group.windows), sources(group.windows))
+    samples = rows_of(evaluation.features(extractor, group.windows), group.windows)
     others = evaluation.features(extractor, real.floor)
     if group.originals is not None and against == "originals":
+        own = rows_of(evaluation.features(extractor, group.originals), group.originals)
         # The same object as sources: row i of one belongs to row i of the other, and they are redrawn together.
-        reference = Rows(evaluation.features(extractor, group.originals), samples.sources)
-        return Comparison(samples, reference, floor_of(others, evaluation.features(extractor, real.reference)[:len(samples)], len(samples)))
+        beside = evaluation.features(extractor, real.reference)[:samples.windows]
+        return Comparison(samples, replace(own, sources=samples.sources), floor_of(others, beside, samples.windows))
     windows = real.reference if against == "test" else real.training
-    reference = Rows(evaluation.features(extractor, windows), sources(windows))
-    return Comparison(samples, reference, floor_of(others, reference.features, len(samples)))
-
-
-def floor_of(others: np.ndarray, reference: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """As many real rows as there are samples, beside what they are compared with; None rather than a floor of another size.
-
-    The floor of reconstructions says how far new clips are from each other: a value under it means that they are nearer to their originals.
-    """
-    return (others[:count], reference) if len(others) >= count >= 2 and len(reference) >= 2 else None
+    if not len(windows):
+        raise NotComputable(real.missing[against])
+    compared_with = evaluation.features(extractor, windows)
+    return Comparison(samples, rows_of(compared_with, windows), floor_of(others, compared_with, samples.windows))
 
 
 def _says(evaluation: Evaluation, group: Group, against: Against) -> str:

@@ -1,24 +1,30 @@
 """One protocol on one set of real windows: the extractors, the reference, features taken once, and the figures as they come."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from pipeline.params import AudioParams, ClipParams, EvaluateParams
-from stages.evaluate.extractors import Extractor, LocalExtractor, Modality, features_of
+from pipeline.contracts.window_sets import WindowSet
+from pipeline.params import AudioParams, ClipParams
+from pipeline.progress import human_seconds, say
+from stages.evaluate.extractors.catalogue import AbsentExtractor
+from stages.evaluate.extractors.extractor import Extractor, Modality
+from stages.evaluate.extractors.local import LocalExtractor
+from stages.evaluate.features import Features, FeatureStore
 from stages.evaluate.figures import Figure, Figures
 from stages.evaluate.learnt_clips import LearntClips
 from stages.evaluate.nearest import Neighbours
 from stages.evaluate.protocol import Protocol
-from stages.evaluate.windows import WindowSet
 
 GENERATED: Mapping[str, tuple[Modality, ...]] = {
     "svg": ("video", "audio"), "a2v": ("video",), "v2a": ("audio",), "i2a": ("audio",), "v": ("video",), "a": ("audio",),
     "audio_continuation": ("video", "audio"), "video_continuation": ("video", "audio"), "reconstruction": ("video", "audio"),
     "real": ("video", "audio")}
 """What each task generates; the other modality is its condition (or left out) and is not measured."""
+MOST_NAMES = 3
 ONE_MODALITY = ("v", "a", "i2a")
 """Tasks in which nothing could be in time: no sound, no picture, or one that stands still."""
 
@@ -35,6 +41,8 @@ class RealSets:
     """Clips that were learnt from; empty when none are known."""
     says: Mapping[str, str]
     """By "test" and "train", what the reference is, in words."""
+    missing: Mapping[str, str]
+    """Likewise, what is needed where it has no window."""
     learnt_clips: LearntClips | None = None
     """The clips that were learnt from, whole; None: they are not known."""
 
@@ -62,35 +70,30 @@ class Group:
         return self.task == "reconstruction"
 
 
-@dataclass(frozen=True, slots=True)
-class AbsentExtractor:
-    """One that the protocol names and that cannot be had."""
-
-    name: str
-    modality: Modality
-    reason: str
-    """'needs X; get it by Y'."""
-
-
 class Evaluation:
     """What a measure (measures.py) is given; it adds to `figures`."""
 
-    def __init__(self, protocol: Protocol, real: RealSets, extractors: Sequence[Extractor], *, seed: int, clip: ClipParams,
-                 audio: AudioParams, params: EvaluateParams, class_names: Sequence[str], events: pd.DataFrame,
-                 absent: Sequence[AbsentExtractor], figures: Figures) -> None:
+    def __init__(self, protocol: Protocol, real: RealSets, extractors: Sequence[Extractor], absent: Sequence[AbsentExtractor],
+                 store: FeatureStore, figures: Figures, *, seed: int, clip: ClipParams, audio: AudioParams, min_samples: int,
+                 event_tolerance_sec: float, class_names: Sequence[str], events: pd.DataFrame) -> None:
         """Args:
             real: windows at the protocol's size.
             extractors: those of the protocol that are here.
+            absent: its other ones.
+            store: keeps features.
+            min_samples: fewest samples, and reference windows, for which a distance is given.
+            event_tolerance_sec: how near in time a sound and a motion event count as together.
             class_names: by class_id; empty when classes are unknown.
             events: true events of the demo's clips (pipeline/contracts/events.py), empty for others.
-            absent: the protocol's other ones.
         """
-        self.protocol, self.real, self.seed, self.clip, self.audio, self.params = protocol, real, seed, clip, audio, params
-        self.class_names, self.events, self.figures = class_names, events, figures
+        self.protocol, self.real, self.store, self.figures = protocol, real, store, figures
+        self.seed, self.clip, self.audio = seed, clip, audio
+        self.min_samples, self.event_tolerance_sec = min_samples, event_tolerance_sec
+        self.class_names, self.events = class_names, events
         self.neighbours: dict[tuple[str, str], Neighbours] = {}
         """By task and space, what memorisation.py found."""
         self._extractors, self._absent = list(extractors), list(absent)
-        self._features: dict[tuple[str, str, int], tuple[WindowSet, np.ndarray]] = {}
+        self._features: dict[tuple[str, str, int], tuple[WindowSet, Features]] = {}
 
     def extractors(self, modalities: Sequence[Modality]) -> list[Extractor]:
         """Those that see or hear one of the modalities."""
@@ -101,14 +104,47 @@ class Evaluation:
         return [extractor for extractor in self._absent if extractor.modality in modalities]
 
     def local(self, modality: Modality) -> LocalExtractor | None:
-        """The classifier trained on this data set; None when the protocol has none."""
-        return next((e for e in self._extractors if isinstance(e, LocalExtractor) and e.modality == modality), None)
+        """The network trained on this data set; None when the protocol has none."""
+        for extractor in self._extractors:
+            if isinstance(extractor, LocalExtractor) and extractor.modality == modality:
+                return extractor
+        return None
+
+    def take_features(self, groups: Sequence[Group]) -> None:
+        """All that the measures will ask for, one extractor after the other, each network given back when it is done."""
+        for extractor in self._extractors:
+            started, taken = time.monotonic(), self.store.taken
+            sets = [self.real.reference, self.real.floor, self.real.training]
+            for group in groups:
+                if extractor.modality == "pair" or extractor.modality in group.modalities:
+                    sets += [group.windows] if group.originals is None else [group.windows, group.originals]
+            for windows in sets:
+                self._of(extractor, windows)
+            extractor.release()
+            if self.store.taken > taken:
+                say("evaluate", f"{extractor.name} ({extractor.modality}): features of {self.store.taken - taken} windows in "
+                                f"{human_seconds(time.monotonic() - started)}")
 
     def features(self, extractor: Extractor, windows: WindowSet) -> np.ndarray:
-        """float64 [n, d], computed once for each set."""
+        """float64 [n, d], or [n, k, d] of an extractor that takes in k parts of a window; taken once for each set."""
+        return self._of(extractor, windows).values.astype(np.float64)
+
+    def oddities(self, extractor: Extractor, windows: WindowSet) -> str:
+        """Which windows give the extractor nothing to see or hear, "" when there are none."""
+        found = self._of(extractor, windows)
+        said = []
+        for what, odd in (("silent", found.silent), ("of one colour", found.one_colour)):
+            rows = np.flatnonzero(odd) if (what == "silent") == (extractor.modality == "audio") else np.zeros(0, int)
+            if len(rows):
+                names = windows.names
+                more = f" and {len(rows) - MOST_NAMES} more" if len(rows) > MOST_NAMES else ""
+                said.append(f"{len(rows)} of {len(odd)} are {what}: {', '.join(names[row] for row in rows[:MOST_NAMES])}{more}")
+        return "; ".join(said)
+
+    def _of(self, extractor: Extractor, windows: WindowSet) -> Features:
         key = (extractor.name, extractor.modality, id(windows))
         if key not in self._features:
-            self._features[key] = windows, features_of(extractor, windows)
+            self._features[key] = windows, self.store.of(extractor, windows)
         return self._features[key][1]
 
     def template(self, task: str, extractor: Extractor | None = None, reference: str = "", *, sound_only: bool = False) -> Figure:

@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.contracts.decoded import FRAMES, read_decoded
+from pipeline.contracts.window_sets import sources_of
 from pipeline.contracts.windows import window_key, window_starts
 from pipeline.params import ClipParams
-from stages.evaluate.windows import sources_of
 
 SIDE_PX = 16
 """A thumbnail's side: what makes a scene that scene survives, compression and noise do not."""

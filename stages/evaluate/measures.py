@@ -5,11 +5,23 @@ A protocol lists those that it wants. A measure that lacks what it needs lists i
 
 from collections.abc import Callable, Mapping
 
-from stages.evaluate import av_align, beats, class_accuracy, distances, memorisation, reconstruction, synchrony
+from stages.evaluate import (
+    audio_distances,
+    av_align,
+    beats,
+    class_accuracy,
+    distances,
+    memorisation,
+    reconstruction,
+    sound_classes,
+    synchrony,
+)
 from stages.evaluate.evaluation import Evaluation, Group
 
 MEASURES: Mapping[str, Callable[[Evaluation, Group], None]] = {
     "distances": distances.measure,
+    "audio_distances": audio_distances.measure,
+    "sound_classes": sound_classes.measure,
     "class_accuracy": class_accuracy.measure,
     "likeness": reconstruction.measure,
     "events": synchrony.measure,

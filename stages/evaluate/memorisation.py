@@ -19,13 +19,14 @@ from functools import partial
 
 import numpy as np
 
+from pipeline.contracts.window_sets import WindowSet
 from stages.evaluate.bootstrap import mean_interval
 from stages.evaluate.evaluation import Evaluation, Group
-from stages.evaluate.extractors import Extractor
+from stages.evaluate.extractors.extractor import Extractor
 from stages.evaluate.figures import Figure, NotComputable, six_digits
 from stages.evaluate.learnt_clips import thumbnails
 from stages.evaluate.nearest import Neighbours, blocks_of, nearest
-from stages.evaluate.windows import WindowSet, sources
+from stages.evaluate.windows import sources
 
 FALSE_POSITIVES = 0.01
 HELD_OUT = "real"

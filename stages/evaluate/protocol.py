@@ -16,7 +16,7 @@ from pipeline.params_reader import build, require
 
 FOLDER = Path(__file__).parent / "protocols"
 Reference = Literal["test", "train"]
-Resize = Literal["none", "bilinear_antialiased"]
+Resize = Literal["none", "bilinear_antialiased", "bicubic"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

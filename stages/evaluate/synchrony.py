@@ -55,7 +55,7 @@ def _figures(evaluation: Evaluation, group: Group, template: Figure, true_sec: S
                           true_sec[i] if true_sec else None)
              for i, window in enumerate(group.windows)]
     score = synchrony(clips, fps=evaluation.clip.fps, sample_rate=evaluation.audio.sample_rate_hz,
-                      tolerance_sec=evaluation.params.event_tolerance_sec, seed=evaluation.seed)
+                      tolerance_sec=evaluation.event_tolerance_sec, seed=evaluation.seed)
     if not (score.num_video_events and score.num_audio_events):
         raise NotComputable(f"needs events on both sides, {score.num_video_events} are seen and {score.num_audio_events} heard "
                             f"in {len(clips)} windows")

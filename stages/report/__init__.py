@@ -5,7 +5,7 @@ Comes in   data/inventory      clips per class, rejected files by reason
            data/audio_images   their mel images
            data/sample         samples of every task, with condition or original
            data/evaluate       metrics.parquet
-           data/{klvae,autoencoder,dit}   curves.csv of the trainings
+           data/{local_features,klvae,autoencoder,dit}   curves.csv of the trainings
 Goes out   data/report/index.html   the page
            data/report/media/       the few mp4 and png files that it shows; the folder can be moved or sent as it is
 """

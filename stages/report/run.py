@@ -19,16 +19,17 @@ from stages.report.media import Media
 from stages.report.page import Content, Pair, page
 
 
-def run(*, clip: ClipParams, audio: AudioParams, report: ReportParams, inventory: Path, decode: Path, audio_images: Path, klvae: Path,
-        autoencoder: Path, dit: Path, sample: Path, evaluate: Path, out: Path) -> Summary:
+def run(*, clip: ClipParams, audio: AudioParams, report: ReportParams, inventory: Path, decode: Path, local_features: Path,
+        audio_images: Path, klvae: Path, autoencoder: Path, dit: Path, sample: Path, evaluate: Path, out: Path) -> Summary:
     """Write `out` (see the package's docstring) and return the closing summary.
 
     Raises:
         DataError: an input is absent, not whole, or names what another does not hold.
     """
     trained = {"klvae": klvae, "autoencoder": autoencoder, "dit": dit}
-    inputs: dict[str, Path | str] = {"inventory": inventory, "decode": decode, "audio_images": audio_images, "sample": sample,
-                                     "evaluate": evaluate, **trained}
+    stages = {"inventory": inventory, "decode": decode, "local_features": local_features, "audio_images": audio_images, **trained,
+              "sample": sample, "evaluate": evaluate}
+    inputs: dict[str, Path | str] = {**stages}
     with stage_output(out, params={"clip": clip, "audio": audio, "report": report}, inputs=inputs, code=Path(__file__).parent) as work:
         samples = read_samples(sample)
         media = Media(work.folder, clip, audio, decode=decode, audio_images=audio_images, sample=sample)
@@ -37,12 +38,11 @@ def run(*, clip: ClipParams, audio: AudioParams, report: ReportParams, inventory
         media.write_sheets()
         figures = metrics_rows(evaluate)
         clips, rejected = read_clips(inventory), read_rejected(inventory)
-        stages = {"inventory": inventory, "decode": decode, "audio_images": audio_images, **trained, "sample": sample, "evaluate": evaluate}
         content = Content(
             classes=clips_per_class(clips), clip_sec=float(clips["duration_sec"].sum()), num_samples=len(samples), pairs=pairs,
             rejected={str(reason): int(count) for reason, count in rejected["reason"].value_counts().sort_index().items()},
             metrics=[row for row in figures if row["value"] is not None], missing=[row for row in figures if row["value"] is None],
-            curves={name: read_curves(folder / "curves.csv") for name, folder in curve_folders(trained, evaluate).items()},
+            curves={name: read_curves(folder / "curves.csv") for name, folder in curve_folders(trained, local_features).items()},
             params={name: yaml.safe_dump(read_success(folder)["params"], allow_unicode=True) for name, folder in stages.items()})
         write_text(work.folder / "index.html", page(content))
         shown = sum(len(found) for found in pairs.values())
@@ -64,9 +64,9 @@ def pair_of(row: pd.Series, media: Media, place: int) -> Pair:
     return Pair(media.real(*window) if window else None, media.generated(row))
 
 
-def curve_folders(trained: Mapping[str, Path], evaluate: Path) -> dict[str, Path]:
+def curve_folders(trained: Mapping[str, Path], local_features: Path) -> dict[str, Path]:
     """Folder of each training's curves.csv by the name shown."""
-    return {**trained, **{f"evaluate, {name.replace('_', ' ')}": evaluate / name for name in ("video_classifier", "audio_classifier")}}
+    return {**trained, **{f"local features, {modality}": local_features / modality for modality in ("video", "audio")}}
 
 
 def clips_per_class(clips: pd.DataFrame) -> list[tuple[str, int, int]]:

@@ -12,10 +12,11 @@ from pipeline.params import load_params
 
 ROOT = Path(__file__).resolve().parents[2]
 GRAPH = load_graph(ROOT)
-STAGES = ["demo_data", "inventory", "decode", "audio_images", "klvae", "encode", "autoencoder", "latents", "dit", "sample", "evaluate",
-          "report"]
+STAGES = ["demo_data", "inventory", "decode", "local_features", "audio_images", "klvae", "encode", "autoencoder", "latents", "dit",
+          "sample", "evaluate", "report"]
 # They read settings (tracked by value), hand out work, or talk to the user and to other programs; no byte of an output is decided there.
 SAYS_NOTHING_ABOUT_RESULTS = {"pipeline.params", "pipeline.params_reader", "pipeline.params_training", "pipeline.params_networks",
+                              "pipeline.params_evaluate",
                               "pipeline.errors", "pipeline.processes", "pipeline.progress", "pipeline.quiet", "pipeline.workers",
                               "pipeline.dask_workers"}
 SHARED_SECTIONS = {"seed", "data", "clip", "audio", "vocoder", "kl_latent", "warm_start"}
@@ -72,7 +73,7 @@ def test_a_change_runs_what_reads_it_and_nothing_else() -> None:
 
 def test_stages_with_networks_share_the_gpu() -> None:
     assert [name for name in STAGES if GRAPH.stages[name].slot == "gpu"] == \
-        ["klvae", "encode", "autoencoder", "latents", "dit", "sample", "evaluate"]
+        ["local_features", "klvae", "encode", "autoencoder", "latents", "dit", "sample", "evaluate"]
 
 
 def code_read_by(stage: str) -> set[str]:
@@ -98,7 +99,8 @@ def reached_modules(package: str) -> set[str]:
         reached.add(module)
         path = file_of(module)
         if path.name == "__init__.py" and module.startswith("stages."):
-            todo += [f"{module}.{inner.stem}" for inner in path.parent.rglob("*.py") if inner.stem != "__init__"]
+            todo += [".".join((module, *inner.relative_to(path.parent).with_suffix("").parts)) for inner in path.parent.rglob("*.py")
+                     if inner.stem != "__init__"]
         todo += imports(path)
     return reached
 

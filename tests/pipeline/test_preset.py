@@ -1,5 +1,7 @@
 """Presets load, and using one keeps the user's data path: pytest tests/pipeline/test_preset.py"""
 
+import dataclasses
+import re
 import subprocess
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import pytest
 import yaml
 
 from pipeline.errors import ParamsError
-from pipeline.params import load_params
+from pipeline.params import PretrainedParams, load_params
+from pipeline.params_reader import to_values
 from pipeline.preset import KEPT, NAMES, preset_headline, preset_params, preset_text, use_preset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,9 +34,9 @@ def test_the_demo_is_the_committed_params_file() -> None:
 @pytest.mark.parametrize("name", ["demo", "demo-hour"])
 def test_the_demos_need_no_download(name: str) -> None:
     params = preset_params(name)
-    parts = (params.vocoder.pretrained, params.klvae.pretrained, params.klvae.lpips, params.autoencoder.signal_decoder.pretrained,
-             params.evaluate.i3d)
+    parts = (params.vocoder.pretrained, params.klvae.pretrained, params.klvae.lpips, params.autoencoder.signal_decoder.pretrained)
     assert all(part.source is None for part in parts)
+    assert not any(to_values(params.evaluate.extractors).values())
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -53,6 +56,13 @@ def test_paper_presets_have_the_papers_shapes_and_pinned_weights(name: str) -> N
     for part in (params.vocoder.pretrained, params.klvae.pretrained, params.klvae.lpips, params.autoencoder.signal_decoder.pretrained):
         assert part.revision is not None and len(part.revision) == 40, "a commit, not a branch"
         assert part.sha256 is not None and len(part.sha256) == 64
+    for extractor, found in vars_of(params.evaluate.extractors).items():
+        pinned = found and (found.sha256 or found.revision or re.search(r"/[0-9a-f]{40}/", str(found.source)))
+        assert pinned or extractor == "imagebind", "a hash, or a commit; ImageBind's address has neither"
+
+
+def vars_of(section: object) -> dict[str, PretrainedParams | None]:
+    return {field.name: getattr(section, field.name) for field in dataclasses.fields(section)}  # type: ignore[arg-type]
 
 
 def test_the_papers_networks_can_be_built_and_take_the_pretrained_weights() -> None:

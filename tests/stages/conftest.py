@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from pipeline.contracts.events import write_events
 from pipeline.contracts.outputs import stage_output
 from pipeline.contracts.samples import write_lossless, write_samples
 from pipeline.contracts.windows import window_samples, window_starts
-from pipeline.params import AudioParams, ClipParams
+from pipeline.params import AudioParams, ClipParams, ComputeParams, LocalFeaturesParams, TrainParams
 from tests.shards import write_shards
 
 CLIP = ClipParams(frame_size_px=32, fps=10, num_frames=10, window_stride=2, fit="pad", max_sec=10.0)
@@ -22,6 +23,10 @@ AUDIO = AudioParams(sample_rate_hz=8000, n_fft=256, win_length=256, hop_length=1
 MEL_SIZE = (20, 62)
 CLIP_FRAMES = 14
 HERE = Path(__file__).parent
+CPU = ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None)
+TRAIN = TrainParams(steps=50, batch_size=8, grad_accumulation=1, learning_rate=5e-3, lr_schedule="cosine", warmup_steps=5,
+                    weight_decay=0.01, grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=10, checkpoint_every=50,
+                    gradient_checkpointing=False, compile=False, channels_last=False)
 
 
 def scene(class_id: int, variant: int, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -70,16 +75,43 @@ class FinishedRun:
     decode: Path
     audio_images: Path
     sample: Path
+    train_local: Callable[["FinishedRun"], Path]
+
+    @property
+    def local_features(self) -> Path:
+        """Trained for a moment when it is asked for, shared by all runs of equal clips."""
+        return self.train_local(self)
+
+
+@pytest.fixture(scope="session")
+def local_features(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Factory: the finished stage for the clips of a run, trained once a session for each kind of clips."""
+    folder = tmp_path_factory.mktemp("local_features")
+    made: dict[tuple[object, ...], Path] = {}
+
+    def make(key: tuple[object, ...], run: "FinishedRun") -> Path:
+        if key not in made:
+            from stages.local_features import run as train  # brings torch, which most stages' tests need not wait for
+
+            out = folder / f"{len(made)}" / "local_features"
+            train(seed=7, clip=run.clip, audio=run.audio, compute=CPU, local_features=LocalFeaturesParams(max_windows=32, train=TRAIN),
+                  decode=run.decode, inventory=run.inventory, out=out)
+            made[key] = out
+        return made[key]
+
+    return make
 
 
 @pytest.fixture
-def finished_run(tmp_path: Path) -> Callable[..., FinishedRun]:
+def finished_run(tmp_path: Path, local_features: Callable[..., Path]) -> Callable[..., FinishedRun]:
     """Factory: `finished_run(class_names=("across", "down"), clips_per_class=8, samples_per_task=8, noise=0.0)`."""
 
     def make(class_names: tuple[str, ...] = ("across", "down"), clips_per_class: int = 8, samples_per_task: int = 8, noise: float = 0.0,
-             num_frames: int = 10, tasks: tuple[str, ...] = ("svg", "a2v", "v2a", "reconstruction")) -> FinishedRun:
+             num_frames: int = 10, tasks: tuple[str, ...] = ("svg", "a2v", "v2a", "reconstruction"),
+             copies: bool = False) -> FinishedRun:
         root, clip = tmp_path / "data", replace(CLIP, num_frames=num_frames)
-        run = FinishedRun(root, clip, AUDIO, *(root / name for name in ("demo_data", "inventory", "decode", "audio_images", "sample")))
+        run = FinishedRun(root, clip, AUDIO, *(root / name for name in ("demo_data", "inventory", "decode", "audio_images", "sample")),
+                          train_local=partial(local_features, (class_names, clips_per_class, num_frames)))
         clips = [_clip_row(class_names, class_id, i, clips_per_class)
                  for class_id in range(len(class_names)) for i in range(clips_per_class)]
         clips.sort(key=lambda row: str(row["clip_id"]))
@@ -103,7 +135,7 @@ def finished_run(tmp_path: Path) -> Callable[..., FinishedRun]:
                     "db_floor": -80.0, "db_ceiling": 40.0, "mel_size": list(MEL_SIZE)})
                 for row in clips for start in window_starts(CLIP_FRAMES, clip)))
         with _stage(run.sample) as work:
-            _write_samples(work.folder, class_names, clips, tasks, samples_per_task, noise, clip)
+            _write_samples(work.folder, class_names, clips, tasks, samples_per_task, noise, clip, copies)
         return run
 
     return make
@@ -128,17 +160,18 @@ def _gray(class_id: int) -> np.ndarray:
 
 
 def _write_samples(folder: Path, class_names: tuple[str, ...], clips: list[dict[str, object]], tasks: tuple[str, ...], count: int,
-                   noise: float, clip: ClipParams) -> None:
+                   noise: float, clip: ClipParams, copies: bool) -> None:
     (folder / "lossless").mkdir()
     (folder / "mp4").mkdir()
-    held_out = [row for row in clips if row["split"] == "test"]
+    held_out = [row for row in clips if row["split"] == ("train" if copies else "test")]
     held_out = sorted(held_out, key=lambda row: (str(row["clip_id"])[8:], int(str(row["class_id"]))))
     rows: list[dict[str, object]] = []
     for task in tasks:
         for i in range(count):
             condition = held_out[i % len(held_out)]
             class_id = int(str(condition["class_id"]))
-            frames, waveform = scene(class_id, int(float(str(condition["start_sec"]))) + (1000 if task == "svg" else 0), CLIP_FRAMES)
+            variant = int(float(str(condition["start_sec"]))) + (1000 if task == "svg" and not copies else 0)
+            frames, waveform = scene(class_id, variant, CLIP_FRAMES)
             frames, waveform = frames[:clip.num_frames], waveform[:window_samples(clip, AUDIO)]
             random = np.random.default_rng([i, len(task)])
             frames = np.clip(frames + noise * 60 * random.standard_normal(frames.shape), 0, 255).astype(np.uint8)

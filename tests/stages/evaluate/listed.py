@@ -5,20 +5,15 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from pipeline.params import AudioParams, ClipParams, EvaluateParams, PretrainedParams, TrainParams
+from pipeline.contracts.window_sets import Window
+from pipeline.params import AudioParams, ClipParams
 from stages.evaluate.evaluation import Evaluation, RealSets
+from stages.evaluate.features import FeatureStore
 from stages.evaluate.figures import Figures
 from stages.evaluate.protocol import load_protocol
-from stages.evaluate.windows import Window
 
 CLIP = ClipParams(frame_size_px=32, fps=10, num_frames=16, window_stride=2, fit="pad", max_sec=10.0)
 AUDIO = AudioParams(sample_rate_hz=16_000, n_fft=1024, win_length=1024, hop_length=256, n_mels=80, f_min_hz=80.0, f_max_hz=7600.0)
-TRAIN = TrainParams(steps=80, batch_size=8, grad_accumulation=1, learning_rate=5e-3, lr_schedule="cosine", warmup_steps=5,
-                    weight_decay=0.01, grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=10, checkpoint_every=80,
-                    gradient_checkpointing=False, compile=False, channels_last=False)
-PARAMS = EvaluateParams(protocols=("demo",), max_windows=16, max_train_windows=32, min_samples=6,
-                        i3d=PretrainedParams(source=None, revision=None, subfolder=None, sha256=None), classifier_train=TRAIN,
-                        event_tolerance_sec=0.1)
 
 
 class Listed:
@@ -57,6 +52,7 @@ def evaluation(class_names: Sequence[str] = (), events: pd.DataFrame | None = No
                reference: Sequence[Window] = (), floor: Sequence[Window] = (), training: Sequence[Window] = ()) -> Evaluation:
     """One by the demo's protocol with 100 redrawn sets."""
     protocol = dataclasses.replace(load_protocol("demo"), replicates=100)
-    real = RealSets(Listed(reference), Listed(floor), Listed(training), {"test": "held out", "train": "learnt from"})
-    return Evaluation(protocol, real, [], seed=1, clip=clip, audio=AUDIO, params=PARAMS, class_names=class_names,
-                      events=pd.DataFrame() if events is None else events, absent=[], figures=Figures())
+    real = RealSets(Listed(reference), Listed(floor), Listed(training), {"test": "held out", "train": "learnt from"},
+                    {"test": "needs held-out windows", "train": "needs training windows"})
+    return Evaluation(protocol, real, [], [], FeatureStore(None), Figures(), seed=1, clip=clip, audio=AUDIO, min_samples=6,
+                      event_tolerance_sec=0.1, class_names=class_names, events=pd.DataFrame() if events is None else events)

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
+from pipeline.contracts.window_sets import Window
 from stages.evaluate import beats
 from stages.evaluate.av_align import audio_onsets, iou, motion_peaks, original_iou
 from stages.evaluate.beats import beat_hits, beat_times
 from stages.evaluate.evaluation import Group
 from stages.evaluate.shares import effect_size, shares
 from stages.evaluate.shuffled_pairs import PARTNERS, strangers
-from stages.evaluate.windows import Window
 from tests.stages.evaluate.listed import CLIP, Listed, evaluation
 
 RATE = 16_000

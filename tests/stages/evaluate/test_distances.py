@@ -7,7 +7,8 @@ import torch
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
-from stages.evaluate.distances import Comparison, Counts, Rows, distance_figures, floor_of, metric_names
+from stages.evaluate.distances import Comparison, Counts, Rows, distance_figures, floor_of, metric_names, rows_of
+from stages.evaluate.extractors.catalogue import AbsentExtractor
 from stages.evaluate.figures import Figure, NotComputable
 from stages.evaluate.frechet import frechet_distance, gaussian_frechet_distance, rank_note
 from stages.evaluate.mmd import polynomial_kernels, polynomial_mmd
@@ -115,7 +116,8 @@ def test_unequal_widths_single_rows_and_nan_are_refused(distance) -> None:  # ty
 
 def rows(features: np.ndarray) -> Rows:
     """Every row its own source."""
-    return Rows(features, [str(i) for i in range(len(features))])
+    names = [f"w{i}" for i in range(len(features))]
+    return Rows(features, names, names)
 
 
 def fvd_of(samples: np.ndarray, reference: np.ndarray, floor: tuple[np.ndarray, np.ndarray] | None = None) -> Figure:
@@ -170,7 +172,7 @@ def test_features_that_are_not_finite_name_the_samples() -> None:
     random = np.random.default_rng(7)
     samples = random.normal(size=(20, 4))
     samples[[2, 9], 1] = np.inf
-    with pytest.raises(NotComputable, match=r"\[2, 9\]"):
+    with pytest.raises(NotComputable, match=r"2 samples are not \(w2, w9\)"):
         fvd_of(samples, random.normal(size=(50, 4)))
 
 
@@ -183,6 +185,29 @@ def test_perfect_reconstructions_have_distance_zero_under_a_floor_above_it() -> 
 
 
 def test_names_say_what_was_compared() -> None:
-    assert metric_names("video", "local") == ["fvd_local", "kvd_local"]
-    assert metric_names("audio", "vggish", "train") == ["fad_vggish_to_train"]
-    assert metric_names("audio", "local", "originals") == ["rfad_local"]
+    sees, hears = (AbsentExtractor(name, modality, metrics, "") for name, modality, metrics in (
+        ("i3d_tats", "video", ("fvd", "kvd")), ("vggish", "audio", ("fad",))))
+    assert metric_names(sees) == ["fvd_i3d_tats", "kvd_i3d_tats"]
+    assert metric_names(hears, "train") == ["fad_vggish_to_train"]
+    assert metric_names(sees, "originals") == ["rfvd_i3d_tats", "rkvd_i3d_tats"]
+
+
+def test_a_published_factor_is_on_the_value_its_floor_and_its_interval_but_not_on_a_kernel_distance() -> None:
+    random = np.random.default_rng(16)
+    compared = Comparison(rows(random.normal(size=(40, 4))), rows(random.normal(0.5, 1, size=(40, 4))), (random.normal(size=(40, 4)),) * 2)
+    plain, times = (distance_figures(compared, TEMPLATE, ["fad_audioclip", "kvd_x"], COUNTS, 1, scale) for scale in (1.0, 10000.0))
+    for name in ("value", "low", "high"):
+        assert getattr(times[0], name) == pytest.approx(10000 * getattr(plain[0], name))
+        assert getattr(times[1], name) == getattr(plain[1], name)
+
+
+def test_rows_of_several_parts_belong_to_their_window() -> None:
+    class Windows:
+        origins = [("a.mp4", 0.0), ("b.mp4", 0.0)]  # noqa: RUF012
+        names = ["a", "b"]  # noqa: RUF012
+
+    features = np.arange(12.0).reshape(2, 3, 2)
+    found = rows_of(features, Windows())  # type: ignore[arg-type]
+    assert found.features.tolist() == features.reshape(6, 2).tolist()
+    assert found.sources == ["a.mp4"] * 3 + ["b.mp4"] * 3 and found.windows == 2
+    assert floor_of(features, features, 2) is not None and floor_of(features, features, 3) is None

@@ -11,12 +11,12 @@ from scipy.ndimage import gaussian_filter
 
 from pipeline.contracts.decoded import decoded_sample, read_decoded
 from pipeline.contracts.outputs import stage_output
+from pipeline.contracts.window_sets import Place, RealWindows, Window, sources_of, spread
 from stages.evaluate import memorisation
 from stages.evaluate.evaluation import Evaluation, Group
 from stages.evaluate.learnt_clips import LearntClips, thumbnails
 from stages.evaluate.memorisation import limit_of, neighbour_rows
 from stages.evaluate.nearest import blocks_of, nearest
-from stages.evaluate.windows import Place, RealWindows, Window, sources_of, spread
 from tests.shards import write_shards
 from tests.stages.evaluate.listed import AUDIO, CLIP, Listed, evaluation
 

@@ -9,24 +9,20 @@ import torch
 from torch import Tensor
 
 from pipeline.contracts.metrics import metrics_rows
-from pipeline.contracts.samples import read_samples, write_samples
-from pipeline.errors import DataError, WeightsError
-from pipeline.params import ComputeParams, EvaluateParams, PretrainedParams, TrainParams
+from pipeline.contracts.samples import read_lossless, read_samples, write_lossless, write_samples
+from pipeline.errors import DataError, ParamsError, WeightsError
+from pipeline.params import ComputeParams, EvaluateParams, ExtractorsParams, PretrainedParams
 from stages.evaluate import run
 
-TRAIN = TrainParams(steps=80, batch_size=8, grad_accumulation=1, learning_rate=5e-3, lr_schedule="cosine", warmup_steps=5,
-                    weight_decay=0.01, grad_clip=1.0, ema_decay=0.0, precision="fp32", log_every=10, checkpoint_every=80,
-                    gradient_checkpointing=False, compile=False, channels_last=False)
-NO_I3D = PretrainedParams(source=None, revision=None, subfolder=None, sha256=None)
-PARAMS = EvaluateParams(protocols=("demo",), max_windows=16, max_train_windows=32, min_samples=6, i3d=NO_I3D, classifier_train=TRAIN,
-                        event_tolerance_sec=0.1)
+NOTHING = ExtractorsParams(**dict.fromkeys((field.name for field in dataclasses.fields(ExtractorsParams)), None))
+PARAMS = EvaluateParams(protocols=("demo",), max_windows=16, min_samples=6, extractors=NOTHING, event_tolerance_sec=0.1)
+CPU = ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None)
 
 
 def evaluate(finished, params: EvaluateParams = PARAMS, out: str = "evaluate") -> dict[str, dict[str, float]]:  # type: ignore[no-untyped-def]
     """Task -> figure -> value, by protocol demo."""
-    run(seed=7, clip=finished.clip, audio=finished.audio, evaluate=params,
-        compute=ComputeParams(device="cpu", num_threads=1, num_workers=1, dask_scheduler=None),
-        decode=finished.decode, audio_images=finished.audio_images, sample=finished.sample, demo_data=finished.demo_data,
+    run(seed=7, clip=finished.clip, audio=finished.audio, evaluate=params, compute=CPU, decode=finished.decode,
+        local_features=finished.local_features, audio_images=finished.audio_images, sample=finished.sample, demo_data=finished.demo_data,
         inventory=finished.inventory, out=finished.root / out)
     tasks: dict[str, dict[str, float]] = {}
     for key, value in json.loads((finished.root / out / "metrics.json").read_text()).items():
@@ -47,12 +43,13 @@ def test_every_task_gets_the_figures_of_what_it_generates(finished_run) -> None:
     assert "fvd_local" not in metrics["v2a"] and "fad_local" in metrics["v2a"]
     assert {"psnr_db", "ssim", "audio_image_psnr_db", "audio_image_ssim"} <= set(metrics["reconstruction"])
     assert {"rfvd_local", "rkvd_local", "rfad_local"} <= set(metrics["reconstruction"])
-    assert not any("fvd" in name and not name.startswith(("fvd_local", "rfvd_local")) for task in metrics.values() for name in task)
+    assert all("local" in name for task in metrics.values() for name in task if "fvd" in name), "nothing stands in for what is absent"
     # The synthetic reconstructions are their originals, and the classes differ plainly.
     assert metrics["reconstruction"]["psnr_db"] == 100 and metrics["reconstruction"]["ssim"] == pytest.approx(1, abs=1e-3)
     assert metrics["reconstruction"]["rfvd_local"] < 1e-6
     assert metrics["real"]["video_class_accuracy_local"] == 1 and metrics["real"]["audio_class_accuracy_local"] == 1
-    assert "needs an I3D" in missing(finished.root / "evaluate")["svg/fvd_i3d"]
+    assert "set evaluate.extractors.i3d_styleganv" in missing(finished.root / "evaluate")["svg/fvd_i3d_styleganv"]
+    assert {"kl_local", "fad_local_per_sample"} <= set(metrics["v2a"]) and "kl_local" not in metrics["svg"]
     fvd = next(row for row in metrics_rows(finished.root / "evaluate") if (row["name"], row["task"]) == ("fvd_local", "svg"))
     assert (fvd["extractor"], fvd["num_samples"], fvd["num_frames"], fvd["fps"], len(fvd["weights"])) == ("local", 8, 10, 10, 64)
     assert fvd["low"] <= fvd["value"] <= fvd["high"] and "8 samples, the protocol has 256" in fvd["note"]
@@ -104,29 +101,82 @@ class TinyI3D(torch.nn.Module):
         return torch.cat([x.mean(dim=[2, 3, 4]), x.std(dim=[2, 3, 4])], dim=1)
 
 
-def test_an_i3d_from_a_file_gives_fvd_i3d(finished_run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def with_i3d(path: Path) -> EvaluateParams:
+    i3d = PretrainedParams(source=str(path), revision=None, subfolder=None, sha256=None)
+    return dataclasses.replace(PARAMS, extractors=dataclasses.replace(NOTHING, i3d_styleganv=i3d))
+
+
+def test_an_i3d_from_a_file_gives_its_figures(finished_run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     finished = finished_run()
     torch.jit.script(TinyI3D()).save(tmp_path / "i3d_torchscript.pt")
-    i3d = dataclasses.replace(NO_I3D, source=str(tmp_path / "i3d_torchscript.pt"))
-    params = dataclasses.replace(PARAMS, i3d=i3d)
-    metrics = evaluate(finished, params)
-    assert {"fvd_i3d", "kvd_i3d", "fvd_local"} <= set(metrics["svg"]) and "rfvd_i3d" in metrics["reconstruction"]
+    metrics = evaluate(finished, with_i3d(tmp_path / "i3d_torchscript.pt"))
+    assert {"fvd_i3d_styleganv", "kvd_i3d_styleganv", "fvd_local"} <= set(metrics["svg"])
+    assert "rfvd_i3d_styleganv" in metrics["reconstruction"]
     assert not any("i3d" in name for name in missing(finished.root / "evaluate"))
 
 
 def test_windows_too_short_for_the_i3d_leave_its_figures_out(finished_run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     torch.jit.script(TinyI3D()).save(tmp_path / "i3d_torchscript.pt")
     finished = finished_run(num_frames=8, tasks=("svg",))
-    params = dataclasses.replace(PARAMS, i3d=dataclasses.replace(NO_I3D, source=str(tmp_path / "i3d_torchscript.pt")))
-    assert "fvd_i3d" not in evaluate(finished, params)["svg"]
-    assert "10 frames or more" in missing(finished.root / "evaluate")["svg/fvd_i3d"]
+    assert "fvd_i3d_styleganv" not in evaluate(finished, with_i3d(tmp_path / "i3d_torchscript.pt"))["svg"]
+    assert "10 frames or more" in missing(finished.root / "evaluate")["svg/fvd_i3d_styleganv"]
 
 
 def test_an_i3d_that_is_no_torchscript_stops_with_one_line(finished_run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "i3d.pt").write_bytes(b"not a network")
-    params = dataclasses.replace(PARAMS, i3d=dataclasses.replace(NO_I3D, source=str(tmp_path / "i3d.pt")))
-    with pytest.raises(WeightsError, match=r"evaluate\.i3d.*is not TorchScript"):
-        evaluate(finished_run(tasks=("svg",)), params)
+    with pytest.raises(WeightsError, match=r"evaluate\.extractors\.i3d_styleganv.*is not TorchScript"):
+        evaluate(finished_run(tasks=("svg",)), with_i3d(tmp_path / "i3d.pt"))
+
+
+def test_an_unknown_protocol_stops_before_any_work(finished_run) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ParamsError, match=r'no protocol "mmldm".*mm-ldm-256'):
+        evaluate(finished_run(tasks=("svg",)), dataclasses.replace(PARAMS, protocols=("mmldm",)))
+
+
+def test_windows_that_a_protocol_is_not_for_are_not_measured_by_it(finished_run) -> None:  # type: ignore[no-untyped-def]
+    finished = finished_run(tasks=("svg",))
+    evaluate(finished, dataclasses.replace(PARAMS, protocols=("mm-diffusion", "demo")))
+    assert missing(finished.root / "evaluate")["all/every figure"] == "needs windows of 16 frames, clip.num_frames is 10"
+
+
+def test_what_was_learnt_from_shows_beside_the_held_out_reference(finished_run) -> None:  # type: ignore[no-untyped-def]
+    """Samples that copy training clips are nearer to the training set than held-out clips are."""
+    finished = finished_run(tasks=("svg",), copies=True)
+    svg = evaluate(finished)["svg"]
+    assert svg["fvd_local_to_train"] < svg["fvd_local_to_train_floor"]
+    assert svg["fvd_local_to_train"] < svg["fvd_local"]
+
+
+def test_features_are_found_again_and_taken_only_where_something_changed(finished_run, capsys) -> None:  # type: ignore[no-untyped-def]
+    finished = finished_run(tasks=("svg",))
+    first = evaluate(finished)
+    assert "features of 96 windows taken, of 0 found" in capsys.readouterr().err
+    kept = {path.name: path.read_bytes() for path in (finished.root / "evaluate/features").iterdir()}
+    rows = read_samples(finished.sample).to_dict("records")
+    for path in kept:
+        assert path.startswith("local-")
+    other = finished.sample / str(rows[0]["lossless"])
+    frames, waveform, gray = read_lossless(other)
+    write_lossless(other, 255 - frames, waveform, gray)
+    second = evaluate(finished)
+    assert "features of 16 windows taken, of 80 found" in capsys.readouterr().err
+    assert second["svg"]["fad_local"] == first["svg"]["fad_local"] and second["svg"]["fvd_local"] != first["svg"]["fvd_local"]
+    evaluate(finished, out="fresh/evaluate")
+    for path in (finished.root / "fresh/evaluate").rglob("*"):
+        if path.is_file():
+            assert path.read_bytes() == (finished.root / "evaluate" / path.relative_to(finished.root / "fresh/evaluate")).read_bytes(), path
+
+
+def test_silent_samples_and_pictures_of_one_colour_are_named(finished_run) -> None:  # type: ignore[no-untyped-def]
+    finished = finished_run(tasks=("svg",))
+    paths = [finished.sample / str(row["lossless"]) for row in read_samples(finished.sample).to_dict("records")]
+    for path, silent in ((paths[1], True), (paths[2], False)):
+        frames, waveform, gray = read_lossless(path)
+        write_lossless(path, frames if silent else frames * 0 + 90, waveform * 0 if silent else waveform, gray)
+    evaluate(finished)
+    notes = {row["name"]: row["note"] for row in metrics_rows(finished.root / "evaluate") if row["task"] == "svg"}
+    assert "1 of 8 are silent: svg-0001" in notes["fad_local"] and "silent" not in notes["fvd_local"]
+    assert "1 of 8 are of one colour: svg-0002" in notes["fvd_local"]
 
 
 def test_samples_conditioned_on_clips_that_are_gone_say_what_to_run(finished_run) -> None:  # type: ignore[no-untyped-def]

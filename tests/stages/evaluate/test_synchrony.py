@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.contracts.window_sets import Window
 from stages.evaluate import av_align, synchrony
 from stages.evaluate.evaluation import Group
 from stages.evaluate.figures import NotComputable
 from stages.evaluate.synchrony import require_known_events
-from stages.evaluate.windows import Window
 from tests.stages.evaluate.listed import AUDIO, CLIP, Listed, evaluation
 
 FRAMES = (3, 5, 7, 9)

@@ -57,7 +57,8 @@ class Tags(HTMLParser):
 def write_report(finished, num_examples: int = 3, out: str = "report") -> Path:  # type: ignore[no-untyped-def]
     """The stage on synthetic folders, with an evaluate folder of two figures and one absent one."""
     root = finished.root
-    for name, curves in (("klvae", "step,lr,generator/loss\n10,0.1,1.5\n20,0.1,0.5\n"), ("autoencoder", None), ("dit", "step,lr\n")):
+    for name, curves in (("klvae", "step,lr,generator/loss\n10,0.1,1.5\n20,0.1,0.5\n"), ("autoencoder", None), ("dit", "step,lr\n"),
+                         ("local_features", None)):
         with stage_output(root / name, params={}, inputs={}, code=Path(__file__).parent) as work:
             if curves:
                 write_text(work.folder / "curves.csv", curves)
@@ -68,8 +69,8 @@ def write_report(finished, num_examples: int = 3, out: str = "report") -> Path: 
     with stage_output(root / "evaluate", params={"seed": 7}, inputs={}, code=Path(__file__).parent) as work:
         write_metrics(work.folder, rows)
     run(clip=finished.clip, audio=finished.audio, report=ReportParams(num_examples=num_examples), inventory=finished.inventory,
-        decode=finished.decode, audio_images=finished.audio_images, klvae=root / "klvae", autoencoder=root / "autoencoder",
-        dit=root / "dit", sample=finished.sample, evaluate=root / "evaluate", out=root / out)
+        decode=finished.decode, local_features=root / "local_features", audio_images=finished.audio_images, klvae=root / "klvae",
+        autoencoder=root / "autoencoder", dit=root / "dit", sample=finished.sample, evaluate=root / "evaluate", out=root / out)
     return root / out
 
 

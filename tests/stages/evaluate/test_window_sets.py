@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from stages.evaluate.windows import RealWindows, SourceClips, halves, sources_of, spread
+from pipeline.contracts.window_sets import RealWindows, SourceClips, halves, sources_of, spread
 
 
 def sources(*counts: int) -> list[SourceClips]:
