@@ -1,6 +1,7 @@
 """What `mmldm generate` is asked for: its command line, and whether these networks can do it; told before anything is loaded."""
 
 import argparse
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -92,6 +93,8 @@ def require_possible(asked: Asked, sample: SampleParams, dit: DiTParams, class_n
     require(sample.sampler in can, f"--sampler is {sample.sampler}, this model (prediction {dit.prediction}) takes: {', '.join(can)}")
     require(asked.windows is None or task == "long", f"--windows is for --task long, --task is {task}")
     require(asked.condition is not None or asked.start_sec is None, "--start is for a --condition, and none is given")
+    require(asked.start_sec is None or math.isfinite(asked.start_sec), f"--start is {asked.start_sec}, expected seconds")
+    require(asked.seed >= 0, f"--seed is {asked.seed}, expected 0 or more")
     require(asked.condition is None or (asked.class_name is None and asked.text is None),
             "--class and --text cannot go with a --condition, which takes their place; leave them out")
     if task in GIVEN:

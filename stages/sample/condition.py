@@ -24,8 +24,6 @@ from stages.sample.shown import Shown
 
 PICTURES = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 """Of Pillow's formats; some of the others would start programs, or are videos."""
-RESAMPLING_SEC = 0.1
-"""Sound read beyond a window's end, so that the resampling filter sees what follows, as inside of a clip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +77,22 @@ def read_condition(path: Path, clip: ClipParams, audio: AudioParams, audio_image
         window_sec, length_sec = clip.window_sec, stretch.end_sec - stretch.begin_sec
         if length_sec < window_sec - ROUNDING_SEC:
             raise DataError(f"{path} has {max(length_sec, 0):.2f} s of {needed}, one window needs {window_sec:g} s; give a longer file")
-        latest = math.floor((length_sec - window_sec + ROUNDING_SEC) * clip.fps)
+        num_frames = math.floor((length_sec + ROUNDING_SEC) * clip.fps)
+        latest = max(num_frames - clip.num_frames, 0)
         first = (latest if last else 0) if start_sec is None else round((start_sec - stretch.begin_sec) * clip.fps)
         if start_sec is not None and not 0 <= first <= latest:
             raise DataError(f"{path} has {needed} from {stretch.begin_sec:.2f} to {stretch.end_sec:.2f} s, no window of {window_sec:g} s "
                             f"from {start_sec:g} s on; --start can be {stretch.begin_sec:.2f} to "
                             f"{stretch.begin_sec + latest / clip.fps:.2f}")
-        # As decode does: the clip begins at a multiple of clip.max_sec, the window at one of its frames.
+        # As in training: a window of a clip, which begins at a multiple of clip.max_sec and whose peak and edges the sound is read with.
         longest = int(clip.max_sec * clip.fps + 1e-6)
         clip_first, own_first = first // longest * longest, first % longest
-        clip_sec, count = round(stretch.begin_sec, 3) + clip_first / clip.fps, own_first + clip.num_frames
-        frames = _frames(path, clip, clip_sec, own_first) if picture else None
+        clip_sec = round(stretch.begin_sec, 3) + clip_first / clip.fps
+        frames = _frames(path, clip, clip_sec + own_first / clip.fps) if picture else None
         wave = gray = None
         if sound:
-            more_sec = min(RESAMPLING_SEC, max(stretch.end_sec - clip_sec - count / clip.fps, 0.0))
-            read, _ = to_int16(read_waveform(path, stretch.zero_sec, clip_sec, count / clip.fps + more_sec, audio.sample_rate_hz))
+            count = max(min(longest, num_frames - clip_first), own_first + clip.num_frames)
+            read, _ = to_int16(read_waveform(path, stretch.zero_sec, clip_sec, count / clip.fps, audio.sample_rate_hz))
             wave = window_waveform(read, own_first, clip, audio)
             gray = clip_images(float_waveform(read), [own_first], clip, audio, audio_images)[0]
     except RejectedFile as rejection:
@@ -132,7 +131,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _frames(path: Path, clip: ClipParams, clip_sec: float, first: int) -> np.ndarray:
+def _frames(path: Path, clip: ClipParams, start_sec: float) -> np.ndarray:
     with av.open(str(path), metadata_errors="replace") as container:
         video = picture_stream(container)
         video.codec_context.thread_count = 1
@@ -141,7 +140,7 @@ def _frames(path: Path, clip: ClipParams, clip_sec: float, first: int) -> np.nda
         if rotation_of(shown) % 180:
             width, height = height, width
     with PyavReader(path) as reader:
-        pictures = list(reader.pictures(clip_sec + first / clip.fps, clip.fps, clip.num_frames))
+        pictures = list(reader.pictures(start_sec, clip.fps, clip.num_frames))
     return np.stack([fit_picture(picture, (width, height), clip.frame_size_px, clip.fit) for picture in pictures])
 
 

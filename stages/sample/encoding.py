@@ -32,5 +32,5 @@ class Encoder:
     @torch.no_grad()
     def _kl_latents(self, images: np.ndarray) -> Tensor:
         """[n, c, h, w] of uint8 [n, H, W, 3]; one image at a time, which at full size is enough for any processor."""
-        ready = to_model_range(torch.from_numpy(np.ascontiguousarray(images))).to(self.autoencoder.device)
+        ready = to_model_range(torch.from_numpy(np.array(images))).to(self.autoencoder.device)
         return torch.cat([self.klvae.encode(image[None]).chunk(2, dim=1)[0] for image in ready])
