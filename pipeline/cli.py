@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from pipeline.commands import export_parser, generate_parser
 from pipeline.errors import RunError, UserError
 from pipeline.preset import KEPT, NAMES, preset_headline, preset_text, use_preset
 from pipeline.progress import human_seconds, say
@@ -14,8 +15,8 @@ from pipeline.quiet import silence_tools
 
 ROOT = Path(".")
 OF_STAGES = {
-    "generate": ("stages.sample.generate", "make videos with sound: from a class, a text, a sound, a picture or a video; --help"),
-    "export": ("stages.sample.export", "write the trained networks as one folder, for use on another machine"),
+    "generate": ("stages.sample.generate", generate_parser, "make videos with sound: from a class, a text, a sound, a picture or a video"),
+    "export": ("stages.sample.export", export_parser, "write the trained networks as one folder, for use on another machine"),
 }
 """Commands that a stage's package holds: started as a process of their own, with the rest of the command line."""
 
@@ -73,14 +74,16 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--print", action="store_true", help="print each row's command (the default)")
     what.add_argument("--queue", action="store_true", help="hand the rows to DVC's queue; nothing runs before: dvc queue start")
     sweeps.set_defaults(run=sweep)
-    for name, (_, text) in OF_STAGES.items():
+    for name, (_, _, text) in OF_STAGES.items():
         command(name, text)
     return top
 
 
 def start_of_stage(name: str, *arguments: str) -> int:
-    """Run one of `OF_STAGES` and return its exit code; Ctrl-C reaches it by itself."""
-    process = subprocess.Popen([sys.executable, "-m", OF_STAGES[name][0], *arguments])
+    """Run one of `OF_STAGES` and return its exit code; Ctrl-C reaches it by itself. Options that cannot be are told before."""
+    module, options, _ = OF_STAGES[name]
+    options().parse_args(arguments)
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments])
     while True:
         with contextlib.suppress(KeyboardInterrupt):
             return process.wait()

@@ -1,11 +1,11 @@
 """What `mmldm generate` is asked for: its command line, and whether these networks can do it; told before anything is loaded."""
 
-import argparse
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal
 
+from pipeline.commands import SAMPLING, generate_parser
 from pipeline.errors import DataError, ParamsError
 from pipeline.params import SAMPLERS, DiTParams, SampleParams, Task
 from stages.dit import NULL_CLASS, TrainedDiT
@@ -37,32 +37,10 @@ class Asked:
 
 def parse(arguments: list[str] | None = None) -> Asked:
     """The command line; argparse ends the process with its own line on an unknown or unreadable option."""
-    parser = argparse.ArgumentParser(
-        prog="mmldm generate", description="Make videos with sound from the trained networks of this project, or of an exported folder.")
-    parser.add_argument("--task", choices=get_args(Task), default="svg", metavar="TASK", help=f"{', '.join(get_args(Task))} (svg)")
-    parser.add_argument("--out", type=Path, required=True, metavar="CLIP.mp4", help="with a --count of more than one, they are numbered")
-    parser.add_argument("--condition", type=Path, metavar="FILE", help="video, sound or picture that the task is given")
-    parser.add_argument("--start", type=float, metavar="SEC",
-                        help="where in FILE the window begins (its beginning; of continuations, so that it ends with the file)")
-    parser.add_argument("--class", dest="class_name", metavar="NAME", help="what to show (every class in turn)")
-    parser.add_argument("--text", help="what to show, in words")
-    parser.add_argument("--seed", type=int, default=0, help="of the first one; the next ones count on from it (0)")
-    parser.add_argument("--count", type=int, default=1, help="how many (1)")
-    parser.add_argument("--windows", type=int, help="of task long: how many windows, one continued by the next")
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="written by mmldm export (this project's data/)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(as compute.device says)")
-    parser.add_argument("--force", action="store_true", help="overwrite")
-    parser.add_argument("--sampler", choices=sorted({name for names in SAMPLERS.values() for name in names}))
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--guidance-scale", type=float, metavar="PHI")
-    parser.add_argument("--guidance-interval", type=float, nargs=2, metavar=("FROM", "TO"))
-    parser.add_argument("--guidance-rescale", type=float, metavar="SHARE")
-    parser.add_argument("--batch-size", type=int, help="generated together; changes nothing but time and memory")
-    chosen = vars(parser.parse_args(arguments))
-    names = ("sampler", "steps", "guidance_scale", "guidance_interval", "guidance_rescale", "batch_size")
-    sampling = {name: value for name in names if (value := chosen.pop(name)) is not None}
+    chosen = vars(generate_parser().parse_args(arguments))
+    sampling = {name: value for name in SAMPLING if (value := chosen.pop(name)) is not None}
     if "guidance_interval" in sampling:
-        sampling["guidance_interval"] = tuple(cast(list[float], sampling["guidance_interval"]))
+        sampling["guidance_interval"] = tuple(sampling["guidance_interval"])
     return Asked(start_sec=chosen.pop("start"), sampling=sampling, **chosen)
 
 

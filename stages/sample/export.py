@@ -4,7 +4,6 @@
     mmldm generate --model my_model --out clip.mp4      # there, or on another machine
 """
 
-import argparse
 import json
 import shutil
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from pipeline.commands import export_parser
 from pipeline.contracts.outputs import write_text
 from pipeline.errors import DataError
 from pipeline.params import PretrainedParams, load_params
@@ -32,10 +32,7 @@ NOTHING = PretrainedParams(source=None, revision=None, subfolder=None, sha256=No
 def main() -> None:
     """The command line."""
     silence_tools()
-    parser = argparse.ArgumentParser(prog="mmldm export", description="Write the trained networks of this project as one folder.")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to; must not exist")
-    parser.add_argument("--force", action="store_true", help="replace an earlier export")
-    chosen = parser.parse_args()
+    chosen = export_parser().parse_args()
     with mistakes_in_one_line("export"):
         params = load_params(Path("params.yaml"))
         export(Path("data"), project_parts(Path("data"), params), chosen.out, force=chosen.force)

@@ -9,6 +9,7 @@ import torch
 
 from pipeline.contracts.clips import read_clips
 from pipeline.contracts.outputs import SUCCESS, identity, read_success
+from pipeline.look import metrics_table
 from stages.dit import TrainedDiT
 from stages.sample.trained import Parts, open_dit
 
@@ -91,13 +92,17 @@ def _versions(records: Mapping[str, Mapping[str, object]]) -> list[tuple[str, st
 
 
 def _metrics(data: Path) -> list[str]:
-    """A table of every figure that was measured on these very networks."""
-    rows = [f"| {stage} | {name} | {value:.4g} |" for stage in MEASURED if _is_of_these_networks(data, stage)
-            for name, value in _flat(json.loads((data / stage / "metrics.json").read_text()))]
-    if not rows:
-        return ["Not measured."]
-    return ["As the stages of the project measured it, on held-out clips. `_local`: distances between features of classifiers trained on "
-            "the same data set, which stand beside no published figure.", "", "| stage | figure | value |", "|---|---|---|", *rows]
+    """Every figure that was measured on these very networks; distances to the training set aside, which reward memorising."""
+    measured = {stage: json.loads((data / stage / "metrics.json").read_text()) for stage in MEASURED if _is_of_these_networks(data, stage)}
+    rows = [f"| {stage} | {name} | {value:.4g} |" for stage, values in measured.items() if stage != "evaluate"
+            for name, value in _flat(values)]
+    lines = ["Measured by the stages of the project on held-out clips.", "", "| stage | figure | value |", "|---|---|---|", *rows]
+    if "evaluate" in measured:
+        shown = {name: value for name, value in measured["evaluate"].items() if "_to_train" not in name}
+        lines += ["", "Samples. `_local`: distances between features of classifiers trained on the same data set, which stand beside no "
+                  "published figure; a floor is the same figure of real clips, or of pictures beside another clip's sound.",
+                  "", "```", *metrics_table(shown), "```"]
+    return lines if measured else ["Not measured."]
 
 
 def _is_of_these_networks(data: Path, stage: str) -> bool:
