@@ -7,6 +7,8 @@ A sample is one window long (of a continuation: the window that comes next), one
 
 import fcntl
 import os
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -85,16 +87,16 @@ def write_lossless(path: Path, frames: np.ndarray, waveform: np.ndarray, gray: n
 
 
 class LosslessWriter:
-    """The lossless sidecar of a sample of many windows, its frames written as they come; the same bytes as `write_lossless`."""
+    """The lossless sidecar of a sample of many windows, written as they come: no more than one of them is in memory."""
 
     def __init__(self, path: Path, num_frames: int) -> None:
         self.path, self.num_frames, self.written = path, num_frames, 0
-        self.waveforms: list[np.ndarray] = []
-        self.grays: list[np.ndarray] = []
 
     def __enter__(self) -> "LosslessWriter":
         with ExitStack() as opening:
             temporary = opening.enter_context(atomic_path(self.path))
+            # A member of a zip file is written in one go, so sound and mel wait in files that have no name.
+            self.waveform, self.columns = (opening.enter_context(tempfile.TemporaryFile(dir=self.path.parent)) for _ in range(2))
             self.archive = opening.enter_context(zipfile.ZipFile(temporary, "w"))
             self.member = opening.enter_context(self.archive.open(zipfile.ZipInfo("frames.npy"), "w", force_zip64=True))
             self.files = opening.pop_all()
@@ -107,8 +109,9 @@ class LosslessWriter:
             np.lib.format.write_array_header_1_0(self.member, header)
         self.member.write(np.ascontiguousarray(frames).tobytes())
         self.written += len(frames)
-        self.waveforms.append(waveform)
-        self.grays.append(gray)
+        self.waveform.write(waveform.astype("<i2").tobytes())
+        self.columns.write(gray.T.tobytes())
+        self.num_mels = len(gray)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with self.files:
@@ -116,9 +119,14 @@ class LosslessWriter:
                 raise error
             assert self.written == self.num_frames, (self.written, self.num_frames)
             self.member.close()
-            for name, parts, axis in (("waveform.npy", self.waveforms, 0), ("gray.npy", self.grays, 1)):
+            num_samples, num_columns = self.waveform.tell() // 2, self.columns.tell() // self.num_mels
+            for name, file, dtype, shape in (("waveform.npy", self.waveform, "<i2", (num_samples,)),
+                                            ("gray.npy", self.columns, "|u1", (self.num_mels, num_columns))):
+                file.seek(0)
                 with self.archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.concatenate(parts, axis=axis), version=(1, 0))
+                    # Column by column, as they came.
+                    np.lib.format.write_array_header_1_0(member, {"descr": dtype, "fortran_order": len(shape) == 2, "shape": shape})
+                    shutil.copyfileobj(file, member)
 
 
 def read_lossless(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,7 +14,11 @@ from pipeline.contracts.latents import read_latents
 from pipeline.contracts.windows import window_waveform
 from pipeline.errors import DataError
 from pipeline.params import AudioParams, ClipParams
+from stages.dit.data import evenly_spaced
+from stages.dit.pairs import following_pairs
 from stages.sample.shown import Shown
+
+MAX_PAIRS = 64
 
 
 class HeldOutWindows:
@@ -49,6 +53,11 @@ class HeldOutWindows:
             return torch.from_numpy(moments).chunk(2, dim=1)[0]
 
         return means("audio"), means("video")
+
+    def pairs_in_a_row(self) -> list[tuple[int, int]]:
+        """Places of a window and of the one that begins where it ends, at most `MAX_PAIRS`, spread over the clips."""
+        pairs = following_pairs(self.latents.keys, self.clip.num_frames)
+        return [pairs[place] for place in evenly_spaced(len(pairs), MAX_PAIRS)] if pairs else []
 
     def text_of(self, place: int | None) -> str:
         """The caption of a window's clip; "" of None."""

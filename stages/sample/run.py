@@ -130,8 +130,12 @@ class Maker:
                     writer.add(frames, gray)
 
     def seams(self, folder: Path, plan: list[Planned]) -> dict[str, Mapping[str, float]]:
-        """By task, how well windows join (`seams.py`)."""
+        """By task, how well windows join (`seams.py`); "real": of held-out clips, what a join can be at best."""
         found: dict[str, Mapping[str, float]] = {}
+        pairs = self.windows.pairs_in_a_row()
+        if pairs and any(planned.task in CONTINUING for planned in plan):
+            shown = ((self.windows.shown(first), self.windows.shown(second)) for first, second in pairs)
+            found["real"] = continuation_seams(((a.frames, a.gray), (b.frames, b.gray)) for a, b in shown)
         for task, group in groupby(plan, key=lambda planned: planned.task):
             if task == "long":
                 sidecars = [paths(folder, planned)[1] for planned in group]

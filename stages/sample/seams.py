@@ -1,6 +1,7 @@
 """How well windows join: the step from one frame (or column of the mel) to the next, at the joins and inside of windows.
 
-Steps are mean absolute differences of gray values, as shares of 255. A join no larger than the steps inside is not seen or heard.
+Steps are mean absolute differences of gray values, as shares of 255. A join no larger than that of real windows in a row is not seen or
+heard (their mels, each made of its own window's sound alone, do not meet without a step either).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

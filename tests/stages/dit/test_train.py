@@ -18,6 +18,7 @@ from pipeline.errors import DataError, ParamsError, WeightsError
 from pipeline.params import ComputeParams, DiTParams, load_params
 from stages.dit import NULL_CLASS, load, run
 from stages.dit.data import batch_indices, draw, mean, open_posteriors
+from stages.dit.objective import DiTLoss
 from stages.dit.pairs import ContinuedWindows, following_pairs
 from stages.sample.samplers import Sampling
 from stages.sample.tasks import Request, generate
@@ -89,6 +90,37 @@ def test_a_warm_start_begins_where_the_earlier_network_is(trained: Path, latents
     assert after == pytest.approx(before, rel=0.01)
     with pytest.raises(WeightsError, match=r"warm_start\.dit is /nowhere, which holds no \.safetensors; run: dvc pull, or set it to null"):
         run(seed=1, compute=CPU, clip=CLIP, dit=few, latents=latents, out=tmp_path / "none", warm_start="/nowhere")
+
+
+def test_generated_pictures_follow_the_given_sound(trained: Path) -> None:
+    """After training, z_v of a2v is the opposite of its own z_a, and not of another sample's."""
+    dit = load(trained, torch.device("cpu"))
+    given = torch.tensor([7.0, 3.0, 7.0, 3.0, 3.0, 7.0]).view(-1, 1, 1, 1).expand(-1, *AUDIO)
+    _, video = generate(dit, Request("a2v", list(range(6)), torch.full((6,), NULL_CLASS), audio=given), Sampling("ddim", 10, 1.5))
+    made = video.mean(dim=(1, 2, 3))
+    own, another = ((made + sound.mean(dim=(1, 2, 3))).square().mean() for sound in (given, given.flip(0)))
+    assert own < 0.25 * another
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(latents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = tiny(train=replace(tiny().train, steps=9, warmup_steps=0, log_every=3, checkpoint_every=3))
+    arguments = {"seed": 1, "compute": CPU, "clip": CLIP, "dit": short, "latents": latents}
+    run(**arguments, out=tmp_path / "whole/dit")
+    forward, calls = DiTLoss.forward, []
+
+    def killed_in_the_eighth_step(self: DiTLoss, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        calls.append(len(batch))
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return forward(self, batch)
+
+    monkeypatch.setattr(DiTLoss, "forward", killed_in_the_eighth_step)
+    with pytest.raises(KeyboardInterrupt):
+        run(**arguments, out=tmp_path / "cut/dit")
+    run(**arguments, out=tmp_path / "cut/dit")
+    assert len(calls) == 8 + 3  # from the checkpoint of step 6
+    for path in (tmp_path / "whole/dit").iterdir():
+        assert path.read_bytes() == (tmp_path / "cut/dit" / path.name).read_bytes(), path.name
 
 
 def test_trained_network_comes_back_with_its_settings(trained: Path) -> None:

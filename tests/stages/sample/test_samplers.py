@@ -5,7 +5,7 @@
 
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
 from torch import Tensor
 
 from pipeline.params import SAMPLERS, Sampler
@@ -90,6 +90,45 @@ def test_a_sampler_is_diffusers_own_step_for_step(sampler: Sampler) -> None:
         expected = reference.step(network(reference.scale_model_input(expected, t), t.expand(3)).float(), t, expected).prev_sample
     found = sample_latents(lambda x, t: network(x, t).float(), noise, make_scheduler(sampler, "epsilon", False), 12)
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm_solver", "unipc"])
+def test_guided_sampling_is_diffusers_dit_pipeline_step_for_step(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """diffusers' own pipeline of a class-conditional DiT, its loop and its guidance, on the same network and noise."""
+    torch.manual_seed(0)
+    network = DiTTransformer2DModel(num_attention_heads=2, attention_head_dim=8, in_channels=4, out_channels=4, num_layers=1, sample_size=4,
+                                    patch_size=2, num_embeds_ada_norm=10, norm_num_groups=4).eval()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    vae = AutoencoderKL(block_out_channels=(4,), norm_num_groups=2, latent_channels=4)
+    scheduler = make_scheduler(sampler, "epsilon", False)
+    pipeline = DiTPipeline(network, vae, scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    steps, step = [], type(scheduler).step
+
+    def watched(self: object, *arguments: object, **options: object) -> object:
+        steps.append(step(self, *arguments, **options))  # type: ignore[arg-type]
+        return steps[-1]
+
+    classes, null = torch.tensor([3, 7]), torch.full((2,), 1000)
+    monkeypatch.setattr(type(pipeline.scheduler), "step", watched)
+    monkeypatch.setattr(network.transformer_blocks[0].norm1.emb.class_embedder.embedding_table, "weight",
+                        torch.nn.Parameter(torch.randn(1001, 16)))
+    pipeline(class_labels=classes.tolist(), guidance_scale=4.0, generator=torch.Generator().manual_seed(1), num_inference_steps=6,
+             output_type="np")
+    theirs = [made[0][:2] for made in steps]
+    steps.clear()
+
+    def predict(flat: Tensor, t: Tensor) -> Tensor:
+        z = flat.view(2, 4, 4, 4)
+        conditional, unconditional = (network(z, timestep=t, class_labels=labels).sample for labels in (classes, null))
+        return guide(conditional, unconditional, 4.0).flatten(1)
+
+    noise = torch.randn(2, 4, 4, 4, generator=torch.Generator().manual_seed(1)).flatten(1)
+    sample_latents(predict, noise, make_scheduler(sampler, "epsilon", False), 6)
+    assert len(steps) == len(theirs) == 6
+    for (ours,), expected in zip(steps, theirs, strict=True):
+        torch.testing.assert_close(ours.view(2, 4, 4, 4), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("prediction", "zero_terminal_snr"), CASES)
