@@ -81,7 +81,7 @@ def check_disk(root: Path) -> str:
     free_gib = shutil.disk_usage(root).free / 2**30
     if free_gib < MIN_FREE_GIB:
         raise RunError(f"the disk that holds {root.resolve()} has {free_gib:.1f} GiB free, {MIN_FREE_GIB:g} needed; "
-                       "free some, for instance with: dvc gc -w")
+                       "free some, for instance with: dvc gc --workspace --all-tags")
     return f"{free_gib:.0f} GiB free"
 
 

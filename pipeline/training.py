@@ -23,6 +23,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pipeline import sharding
 from pipeline.contracts.outputs import Work, atomic_path
 from pipeline.errors import TrainingError, WeightsError
 from pipeline.params import ComputeParams, TrainParams
@@ -97,28 +98,37 @@ def train(
         raise TrainingError(f"params.yaml: {stage}.train.batch_size is {params.batch_size}, which {world_size()} processes cannot share "
                             f"evenly; set a multiple of {world_size()}, or start fewer processes")
     AcceleratorState._reset_state(reset_partial_state=False)  # a stage may train several networks, each at its own precision
-    accelerator = Accelerator(mixed_precision={"fp32": "no"}.get(params.precision, params.precision),
-                              cpu=pick_device(compute).type == "cpu",
-                              # Buffers are constants: there is nothing to send around before each pass.
-                              kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)])
+    with sharding.left_to_us():
+        accelerator = Accelerator(mixed_precision={"fp32": "no"}.get(params.precision, params.precision),
+                                  cpu=pick_device(compute).type == "cpu",
+                                  # Buffers are constants: there is nothing to send around before each pass.
+                                  kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)])
     device = accelerator.device
     networks = [network for phase in phases for network in (phase.module.to(device), *phase.frozen)]
     if params.channels_last:
         set_memory_format(networks, channels_last=True)
-    optimizers = [_optimizer(phase.module, params, phase.betas) for phase in phases]
-    average = copy.deepcopy(phases[0].module).eval().requires_grad_(False) if params.ema_decay else phases[0].module
+    sharded = sharding.is_asked_for()
+    if sharded:
+        require_shardable(stage, params)
+    apart = params.ema_decay or sharded  # a sharded module is of no use alone
+    average = copy.deepcopy(phases[0].module).eval().requires_grad_(False) if apart else phases[0].module
     if params.compile:
         compile_blocks(networks, stage, device)
     if params.gradient_checkpointing:
         recompute_activations(networks)
-    modules = [accelerator.prepare(phase.module) for phase in phases]
-    optimizers = [accelerator.prepare(optimizer) for optimizer in optimizers]
-    state = _State([accelerator.unwrap_model(m) for m in modules], average, optimizers, accelerator.scaler, work)
+    # The later phases' networks are small, and the first phase calls them by themselves: they stay whole.
+    reduced = torch.bfloat16 if params.precision == "bf16" else None
+    modules = [sharding.shard(phase.module, device, reduced) if sharded and phase is phases[0] else accelerator.prepare(phase.module)
+               for phase in phases]
+    optimizers = [accelerator.prepare(_optimizer(phase.module, params, phase.betas)) for phase in phases]
+    state = _State([accelerator.unwrap_model(m) for m in modules], average, optimizers, accelerator.scaler, work,
+                   sharding.ShardedAverage(modules[0]) if sharded else None)
     step = state.load(stage) if (work.scratch / CHECKPOINT).is_file() else 0
     count = sum(p.numel() for p in phases[0].module.parameters() if p.requires_grad)
     precision = "fp32 (fp16 needs a GPU)" if params.precision == "fp16" and accelerator.scaler is None else params.precision
     say(stage, f"{count / 1e6:.2f}M parameters | {params.steps} steps of {params.batch_size * params.grad_accumulation} | "
                f"{precision} on {device.type}" + (f" | {world_size()} processes" if world_size() > 1 else "")
+               + (", each with its share of the weights" if sharded else "")
                + (f" | goes on at step {step}" if step else ""))
 
     log = _Log(stage, params.steps, step, work.folder / "train.jsonl", accelerator)
@@ -144,7 +154,7 @@ def train(
                 if last:
                     # accelerate's own clipping would unscale the other phases' half-made gradients too (fp16)
                     accelerator.unscale_gradients(optimizer)
-                    norm = nn.utils.clip_grad_norm_(module.parameters(), params.grad_clip)
+                    norm = sharding.plain(nn.utils.clip_grad_norm_(module.parameters(), params.grad_clip))
                     losses[f"{phase.name}/grad_norm"] = norm
                     if accelerator.scaler is None:  # fp16's scaler skips such a step by design
                         _require_finite(stage, step, phase.name, {**found, "grad_norm": norm})
@@ -153,14 +163,19 @@ def train(
                     optimizer.step()
             log.add(losses)
         step += 1
-        if params.ema_decay:
-            update_average(average, state.modules[0], decay=min(params.ema_decay, (1 + step) / (10 + step)))
+        decay = min(params.ema_decay, (1 + step) / (10 + step))
+        if state.sharded_average is not None:
+            state.sharded_average.update(decay)
+        elif params.ema_decay:
+            update_average(average, state.modules[0], decay)
         checkpoint_due = step % params.checkpoint_every == 0 or step == params.steps
+        if checkpoint_due and state.sharded_average is not None:
+            state.sharded_average.put_into(average)
         if step % params.log_every == 0 or step == params.steps or checkpoint_due:
             validation = dict(validate(average.eval())) if checkpoint_due and validate and rank() == 0 else {}
             log.write(step, learning_rate, validation)
             phases[0].module.train()
-        if checkpoint_due and rank() == 0:
+        if checkpoint_due:
             state.save(step, log.path)
     if rank() == 0:
         write_curves(log.path, work.folder / "curves.csv")
@@ -190,6 +205,18 @@ def begin_with(network: nn.Module, source: str | None, stage: str) -> None:
         raise WeightsError(f"params.yaml: warm_start.{stage} is {folder}, whose weights are those of another network; set it to null")
     network.load_state_dict(fitting, strict=False)
     say(stage, f"begins with {len(fitting)} of {len(own)} tensors of {folder}")
+
+
+def require_shardable(stage: str, params: TrainParams) -> None:
+    """A sharded training can do what is asked.
+
+    Raises:
+        TrainingError: it cannot.
+    """
+    for name, asked, other in (("precision", params.precision == "fp16", "bf16"), ("channels_last", params.channels_last, "false")):
+        if asked:
+            raise TrainingError(f"params.yaml: {stage}.train.{name} is {getattr(params, name)}, which sharded weights do not go with; "
+                                f"set it to {other}, or launch without --use_fsdp")
 
 
 def lr_factor(step: int, params: TrainParams) -> float:
@@ -224,11 +251,16 @@ class _State:
     scaler: torch.amp.GradScaler | None
     """Of fp16 on a GPU."""
     work: Work
+    sharded_average: sharding.ShardedAverage | None
+    """Of a sharded training; `average` is filled from it when it is needed whole."""
 
     def save(self, step: int, log: Path) -> None:
-        values = {"step": step, "log_bytes": log.stat().st_size, "average": self.average.state_dict(),
-                  "modules": [m.state_dict() for m in self.modules], "optimizers": [o.state_dict() for o in self.optimizers],
-                  "scaler": self.scaler.state_dict() if self.scaler else {}}
+        """Called by all processes, as they may hold a part each; the first one writes."""
+        modules, optimizers = ([sharding.gathered(part.state_dict()) for part in parts] for parts in (self.modules, self.optimizers))
+        if rank() != 0:
+            return
+        values = {"step": step, "log_bytes": log.stat().st_size, "average": self.average.state_dict(), "modules": modules,
+                  "optimizers": optimizers, "scaler": self.scaler.state_dict() if self.scaler else {}}
         with atomic_path(self.work.scratch / CHECKPOINT) as temporary:
             torch.save(values, temporary)
 
@@ -245,10 +277,12 @@ class _State:
             say(stage, f"{path} is damaged; the training begins anew")
             return 0
         for module, saved in zip(self.modules, values["modules"], strict=True):
-            module.load_state_dict(saved)
+            sharding.load_module(module, saved)
         for optimizer, saved in zip(self.optimizers, values["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            sharding.load_optimizer(optimizer, saved)
         self.average.load_state_dict(values["average"])
+        if self.sharded_average is not None:
+            self.sharded_average.take_from(self.average)
         if self.scaler and values["scaler"]:
             self.scaler.load_state_dict(values["scaler"])
         log = self.work.folder / "train.jsonl"

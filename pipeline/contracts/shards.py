@@ -78,6 +78,9 @@ class ShardReader:
 
     def _file(self, shard: str) -> int:
         if shard not in self._files:
+            if Path(shard).name != shard:  # an index from elsewhere may say anything
+                raise DataError(f"{self.folder / INDEX} names the shard {shard!r}, which is no plain name; run: dvc repro "
+                                f"{self.folder.name} --force")
             try:
                 self._files[shard] = os.open(self.folder / shard, os.O_RDONLY)
             except FileNotFoundError:

@@ -30,9 +30,10 @@ class Arrival:
 
     @classmethod
     def of(cls, folder: Path, path: str) -> "Arrival | None":
-        """A file of a folder as it is now; None: it is no regular file, which is never opened, as a link may lead anywhere."""
+        """A file of a folder as it is now; None: it is no regular file, which is never opened, as a link may lead anywhere, or its name
+        is not UTF-8, which DVC cannot write down."""
         file = folder / path
-        if file.is_symlink() or not file.is_file():
+        if file.is_symlink() or not file.is_file() or not path.isprintable():
             return None
         state = file.stat()
         return cls(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns)

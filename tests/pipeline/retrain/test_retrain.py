@@ -6,18 +6,22 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 
+from pipeline.dvc_tool import dvc_command, dvc_environment
 from pipeline.errors import RunError
 from pipeline.git_tool import git
 from pipeline.retrain.by_hand import promote, rollback
-from pipeline.retrain.cycle import idle, retrain
+from pipeline.retrain.cycle import Retraining, idle, retrain
+from pipeline.retrain.journal import Cycle
 from pipeline.retrain.registry import champion, read_registry
-from tests.pipeline.retrain.toy_project import make_project, put
+from tests.faults.small_disk import small_disk
+from tests.pipeline.retrain.toy_project import commit_all, make_project, put
 
 ROOT = Path(__file__).resolve().parents[3]
 CLIPS = {"a/1.mp4": "1", "a/2.mp4": "2", "b/3.mp4": "3"}
@@ -82,6 +86,55 @@ def test_a_worse_model_is_declined_and_can_be_promoted_by_hand_and_rolled_back(p
     untouched(project)
 
 
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of an S3 server on loopback with an empty bucket `store`."""
+    pytest.importorskip("dvc_s3")
+    moto = pytest.importorskip("moto.server")
+    for name, value in (("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(name, value)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    import s3fs
+
+    s3fs.S3FileSystem(endpoint_url=address).mkdir("store")
+    yield address
+    server.stop()
+
+
+def set_remote(root: Path, text: str) -> None:
+    (root / ".dvc/config.local").write_text(f"[core]\n    remote = store\n['remote \"store\"']\n{text}")
+
+
+@pytest.mark.slow
+def test_a_remote_out_of_reach_loses_nothing_and_the_next_run_sends_it(project: Path, s3: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("where the remote's folder would have to be")
+    set_remote(project, f"    url = {tmp_path}/file/store\n")
+    outcome = retrain(project)
+    assert outcome.decision == "nothing new" and outcome.champion == "model-0002"
+    assert outcome.not_pushed.startswith("model-0001 could not be sent to the DVC remote store (dvc push failed in .retrain/publish: ")
+    assert not any(row["pushed"] for row in read_registry(project) if row["event"] == "trained")
+    with small_disk(tmp_path / "small", kilobytes=16) as small:
+        if small is not None:
+            set_remote(project, f"    url = {small}/store\n")
+            assert "No space left" in retrain(project).not_pushed
+
+    set_remote(project, f"    url = s3://store/project\n    endpointurl = {s3}\n")
+    assert retrain(project).not_pushed == "" and idle(project) is not None
+    assert all(row["pushed"] for row in read_registry(project))
+    untouched(project)
+
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(project), str(clone))
+    git(clone, "checkout", "-q", "champion")
+    set_remote(clone, f"    url = s3://store/project\n    endpointurl = {s3}\n")
+    subprocess.run(dvc_command("pull", "-q", "dit", "data/raw.dvc"), cwd=clone, env=dvc_environment(), check=True)
+    assert (clone / "data/dit/dit.safetensors").read_text() == "10.0"
+    assert (clone / "data/raw/a/4.mp4").read_text() == "4"
+    (project / ".dvc/config.local").unlink()
+
+
 @pytest.mark.slow
 def test_an_edit_that_is_not_committed_stops_it_and_nothing_is_taken(project: Path) -> None:
     put(project / "data/incoming", {"a/6.mp4": "6"})
@@ -121,3 +174,21 @@ def test_twenty_kills_leave_what_no_kill_leaves(project: Path, tmp_path: Path) -
         assert rows[1][name] == undisturbed[1][name], name
     kept = [file.read_text() for folder in ("incoming", "incoming_rejected") for file in (killed_one / "data" / folder).rglob("bad*")]
     assert kept == ["broken"]
+
+
+@pytest.mark.slow
+def test_an_import_is_brought_up_to_date_in_the_copy_alone(tmp_path: Path) -> None:
+    root, source = tmp_path / "project", tmp_path / "source"
+    put(source, CLIPS)
+    make_project(root, {}, source="import")
+    (root / "data/raw.dvc").unlink()
+    (root / "data/raw").rmdir()
+    subprocess.run(dvc_command("import-url", "-q", str(source), "data/raw"), cwd=root, env=dvc_environment(), check=True)
+    commit_all(root)
+    run = Retraining(root, lambda name, step: step())
+    cycle = Cycle(2, run.base, "model-0001", done={"take": {"files": [], "refused": []}, "validate": {"refused": []}})
+    assert run.version(cycle)["version"] == run.raw.version
+    put(source, {"b/9.mp4": "9"})
+    assert run.version(cycle)["version"] != run.raw.version
+    assert (run.work.folder / "data/raw/b/9.mp4").read_text() == "9"
+    untouched(root)

@@ -41,6 +41,7 @@ def make_project(root: Path, clips: dict[str, str], **changed: object) -> None:
                      "outs": [{f"data/{name}": {"persist": True}} if persist else f"data/{name}"]}
               for name, (deps, persist) in STAGES.items()}
     (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+    (root / "data/raw").mkdir()
     put(root / "data/raw", clips)
     subprocess.run(["git", "init", "-q", "."], cwd=root, check=True)
     subprocess.run(dvc_command("add", "-q", "data/raw"), cwd=root, env=dvc_environment(), check=True)

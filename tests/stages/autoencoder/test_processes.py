@@ -38,8 +38,8 @@ def project(folder: Path, *inputs: Path, **train: int) -> Path:
     return folder
 
 
-def start(launcher: list[str], stage: str, folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+def start(launcher: list[str], stage: str, folder: Path, **variables: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **variables}
     return subprocess.Popen([*launcher, f"stages.{stage}"], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             text=True)
 
@@ -81,6 +81,19 @@ def test_two_processes_learn_what_one_learns(encoded: Callable[..., Path], klvae
             assert found == pytest.approx(expected, rel=1e-3, abs=1e-4), f"{stage} step {expected['step']}"
         assert distance(alone / weights, together / weights) < 1e-4
     assert {"generator/contrastive", "generator/adversarial", "discriminator/loss"} <= set(lines_of(two / "data/autoencoder")[-1])
+
+
+@pytest.mark.slow
+def test_sharded_weights_learn_what_whole_ones_learn(encoded: Callable[..., Path], klvae: Path, tmp_path: Path) -> None:
+    inputs = encoded(num_frames=36, starts=(0, 16)), klvae
+    one, sharded = (project(tmp_path / name, *inputs, steps=8, checkpoint_every=4) for name in ("one", "sharded"))
+    runs = start(SINGLE, "autoencoder", one), start(DOUBLE, "autoencoder", sharded, ACCELERATE_USE_FSDP="true")
+    said = [finish(run) for run in runs]
+    assert "2 processes, each with its share of the weights" in said[1]
+    alone, together = (folder / "data/autoencoder" for folder in (one, sharded))
+    for expected, found in zip(lines_of(alone), lines_of(together), strict=True):
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-4), f"step {expected['step']}"
+    assert distance(alone / "autoencoder.safetensors", together / "autoencoder.safetensors") < 1e-4
 
 
 @pytest.mark.slow
