@@ -251,7 +251,7 @@ class _State:
     scaler: torch.amp.GradScaler | None
     """Of fp16 on a GPU."""
     work: Work
-    sharded_average: sharding.ShardedAverage | None
+    sharded_average: sharding.ShardedAverage | None = None
     """Of a sharded training; `average` is filled from it when it is needed whole."""
 
     def save(self, step: int, log: Path) -> None:

@@ -23,7 +23,7 @@ from pipeline.dvc_tool import dvc_environment
 from pipeline.errors import RunError
 from pipeline.git_tool import commit_files, file_at, git, require_clean_commit
 from pipeline.graph import load_graph
-from pipeline.params import Params, parse_params, read_yaml
+from pipeline.params import Params, parse_params, parse_yaml, read_yaml
 from pipeline.progress import say
 from pipeline.retrain.contest import TRAINED, fetch_champion, measure_champion, read_metrics
 from pipeline.retrain.gate import Judgement, judge
@@ -135,7 +135,7 @@ class Retraining:
         """The user's last commit, and all that follows from it."""
         self.base = require_clean_commit(self.root, "retrain")
         self.params_text = file_at(self.root, self.base, PARAMS) or ""
-        self.params: Params = parse_params(yaml.safe_load(self.params_text))
+        self.params: Params = parse_params(parse_yaml(self.params_text))
         self.rows = read_registry(self.root)
         self.raw: RawData = raw_data(self.root, self.base, self.params.data.raw, self.params.retrain.source)
         self.incoming = self.root / self.params.retrain.incoming
@@ -248,7 +248,7 @@ class Retraining:
         add_files(self.accepted, data)
         for path in candidates:
             add_file(self.arrived / path, data / path)
-        values = yaml.safe_load(self.params_text)
+        values: Any = parse_yaml(self.params_text)
         values["inventory"]["max_rejected_share"] = 1.0  # here each file is asked for itself
         write_text(self.work.folder / PARAMS, yaml.safe_dump(values, sort_keys=False))
         stage = load_graph(self.work.folder).stages.get("inventory")

@@ -17,7 +17,7 @@ REGISTRY = Path("data/registry.parquet")
 SCHEMA = pa.schema([
     ("event", pa.string()),             # trained, promote or rollback
     ("model", pa.string()),             # that the row is about
-    ("decision", pa.string()),          # promoted or declined
+    ("decision", pa.string()),          # promoted or declined; withdrawn by a rollback
     ("reason", pa.string()),
     ("champion", pa.string()),          # after the row
     ("decided_at", pa.string()),        # UTC
@@ -106,7 +106,7 @@ def rolled_back(rows: Sequence[Row], at: str) -> list[Row]:
     if len(standing) < 2:
         raise RunError(f"there is no champion before {standing[0] if standing else 'the first one'}, so there is nothing to go back to; "
                        "run: mmldm registry list")
-    return [*rows, _by_hand("rollback", standing[-1], "declined", f"rolled back to {standing[-2]}", standing[-2], at)]
+    return [*rows, _by_hand("rollback", standing[-1], "withdrawn", f"rolled back to {standing[-2]}", standing[-2], at)]
 
 
 def promoted_by_hand(rows: Sequence[Row], model: str, at: str) -> list[Row]:

@@ -40,7 +40,7 @@ class ContrastiveHead(nn.Module):
             nn.Conv2d(semantic_channels, width, 3, padding=1), group_norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1),
             nn.AdaptiveAvgPool2d(1), nn.Conv2d(width, params.contrastive_dim, 1), nn.Flatten())
         # Eq. (1) prints tau as a factor on the similarities; the factor is 1 / temperature and its log is learnt, so it stays positive.
-        self.log_scale = nn.Parameter(torch.tensor(-math.log(params.temperature)))
+        self.log_scale = nn.Parameter(torch.tensor([-math.log(params.temperature)]))  # one axis: FSDP shards no scalar
 
     def forward(self, s: Tensor) -> Tensor:
         """s_a or s_v [b, d, h, w] -> a unit vector each, [b, contrastive_dim]."""

@@ -113,7 +113,7 @@ def counted(params: Params, clips: int, clip_sec: float) -> Counted:
         levels = len(params.klvae.block_channels)
         images = KLVAE(AutoencoderKL(block_out_channels=params.klvae.block_channels, layers_per_block=2, latent_channels=4,
                                      down_block_types=("DownEncoderBlock2D",) * levels, up_block_types=("UpDecoderBlock2D",) * levels))
-        dit = JointDiT(params.dit, (16, 8, 8), (16, 16, 16), num_classes=2)
+        dit = JointDiT(params.dit, (16, 8, 8), (16, 16, 16), num_classes=2, text_shape=(77, 768))
     kl = klvae_size(images, params.clip.frame_size_px)
     shapes = Shapes(kl_channels=4, kl_side=side, num_frames=params.clip.num_frames, class_names=("sound",))
     ae = autoencoder_size(params.autoencoder, shapes, params.clip.frame_size_px)

@@ -125,8 +125,6 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from pipeline import stage
 from pipeline.contracts.outputs import stage_output
-stage.load_params = lambda path: None
-stage.prepare_torch = lambda params: None
 
 def run(params):
     with stage_output(Path("data/decode"), params={{}}, inputs={{}}, code=Path("code")) as work:
@@ -144,6 +142,7 @@ stage.stage_main("decode", run)
 @pytest.mark.slow
 def test_a_full_disk_stops_a_stage_with_one_line_and_it_goes_on_when_there_is_room(small: Path, tmp_path: Path) -> None:
     (small / "code").mkdir()
+    shutil.copy(TINY, small / "params.yaml")
     (tmp_path / "stage.py").write_text(STAGE.format(root=str(ROOT)))
     (small / "ballast").write_bytes(bytes(300_000))
     command = [sys.executable, str(tmp_path / "stage.py")]
