@@ -64,8 +64,8 @@ def test_a_damaged_registry_is_one_line(tmp_path: Path) -> None:
 def test_what_is_printed_of_it() -> None:
     lines = table_lines(rolled_back(ROWS, "now"))
     assert lines[0].split() == ["model", "event", "decision", "new", "rejected", "data", "decided", "at", "champion", "reason"]
-    assert lines[3].startswith("model-0003  trained   promoted  3    0         abcdef01")
-    assert lines[4].split()[:2] == ["model-0003", "rollback"]
+    assert lines[3].split()[:6] == ["model-0003", "trained", "promoted", "3", "0", "abcdef01"]
+    assert lines[4].split()[:3] == ["model-0003", "rollback", "withdrawn"]
     shown = model_lines(ROWS, "model-0003")
     assert "model             model-0003 (champion)" in shown
     assert shown[-2:] == ["figure           model-0003    model-0001", "svg/fad_local             1             2"]
