@@ -27,6 +27,7 @@ SOURCES_SCHEMA = pa.schema([
     ("audio_codec", pa.string()),
     ("frames", pa.int64()),             # shown
     ("hidden_frames", pa.int64()),      # in the file, but hidden by an edit list
+    ("video_start_sec", pa.float64()),  # the file's own time of the first shown frame, which may be negative
     ("video_end_sec", pa.float64()),    # times count from the first shown frame
     ("audio_start_sec", pa.float64()),
     ("audio_end_sec", pa.float64()),
@@ -46,7 +47,7 @@ SOURCES_SCHEMA = pa.schema([
     ("full_scale_share", pa.float64()), # of the samples: at full scale or beyond
     ("black_share", pa.float64()),      # of the time: the picture is black
     ("picture_change", pa.float64()),   # largest change of a spot of the picture since the first, of 255, seen at 32 x 32
-    ("picture_hashes", pa.binary()),    # uint64 little-endian, 4 a second (stages/inventory/fingerprint.py)
+    ("picture_hashes", pa.binary()),    # pairs of uint64 little-endian, 4 a second (stages/inventory/fingerprint.py)
     ("sound_words", pa.binary()),       # uint32 little-endian, 8 a second, the first at audio_start_sec
     ("reader", pa.string()),            # "decord" or "pyav": which reader is right for this file
     ("reader_because", pa.string()),    # why not decord; "" for decord

@@ -1,9 +1,10 @@
 """A few bits a moment by which the same recording is known again, encoded anew, smaller, darker or cut (near_duplicates.py).
 
-Picture: 64 bits, `PICTURE_HZ` times a second: the signs of the 63 lowest frequencies of a 32 x 32 grey picture against their median
-(a perceptual hash). Sound: 32 bits, `SOUND_HZ` times a second: whether the difference between neighbouring bands of 300 to 3400 Hz grew
-or fell (Haitsma and Kalker, A Highly Robust Audio Fingerprinting System, ISMIR 2002). A moment that tells nothing is 0: a flat
-picture, silence.
+Picture: twice 63 bits, `PICTURE_HZ` times a second: which of the lowest frequencies of a 32 x 32 grey picture are clearly positive, and
+which clearly negative (a perceptual hash that leaves out what a codec's noise decides). The picture is the mean of half a second, so
+that a copy that is counted from another moment shows almost the same. Sound: 32 bits, `SOUND_HZ` times a second: whether the
+difference between neighbouring bands of 300 to 3400 Hz grew or fell (Haitsma and Kalker, A Highly Robust Audio Fingerprinting System,
+ISMIR 2002). A moment that tells nothing is 0: a flat picture, silence.
 """
 
 import numpy as np
@@ -13,8 +14,8 @@ PICTURE_HZ = 4
 SOUND_HZ = 8
 SIDE = 32
 """Of the grey picture."""
-FLAT = 4.0
-"""Grey levels (of 255) of standard deviation below which a picture is one colour: noise would make the hash."""
+CLEAR = 4.0
+"""A frequency's part in the picture (grey levels of 255, times 32 pixels, as an orthonormal transform has it) that noise does not reach."""
 RATE_HZ = 8000
 """Of the sound that is looked at."""
 WINDOW = 4096
@@ -26,17 +27,16 @@ _EDGES = np.searchsorted(np.fft.rfftfreq(WINDOW, 1 / RATE_HZ), np.geomspace(300,
 _HOP = RATE_HZ // SOUND_HZ
 
 
-def picture_hash(gray: np.ndarray) -> int:
-    """The hash of one moment, 0 for a flat picture.
+def picture_hash(gray: np.ndarray) -> tuple[int, int]:
+    """The hash of one moment: bits of the frequencies that are clearly positive, and clearly negative; (0, 0) for a flat picture.
 
     Args:
-        gray: uint8 [32, 32].
+        gray: [32, 32], 0 to 255.
     """
-    if gray.std() < FLAT:
-        return 0
     low = scipy.fft.dctn(gray.astype(np.float64), norm="ortho")[:8, :8].ravel()
     low[0] = 0.0  # the brightness
-    return int(np.packbits(low > np.median(low)).view(">u8")[0])
+    positive, negative = np.packbits(np.stack([low > CLEAR, low < -CLEAR]), axis=1).view(">u8")[:, 0].tolist()
+    return positive, negative
 
 
 class SoundWords:

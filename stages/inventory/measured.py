@@ -20,6 +20,7 @@ class Measured:
     audio_codec: str
     frames: int
     hidden_frames: int
+    video_start_sec: float
     video_end_sec: float
     audio_start_sec: float
     audio_end_sec: float

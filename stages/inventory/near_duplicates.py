@@ -1,10 +1,13 @@
 """Which sources may show the same recording, by their fingerprints alone; same_recording.py then looks at the files.
 
 Encoded anew, resized, cut shorter, at another frame rate, darker: picture and sound change a little, and both are shifted by one
-and the same time. So: sources that have parts of hashes in common are compared; the shift is the one at which their
-sounds agree best; there the sounds, and the pictures too, must be alike, over nearly all of the shorter source (or 5 s).
+and the same time. So: sources that have parts of hashes in common are compared; at the shifts at which their sounds agree best, the
+pictures are compared too (a sound that repeats itself, a clock's, agrees at several); there both must be alike, over nearly all of the
+shorter source (or 5 s).
 
 What is not found: copies with another sound, mirrored or cropped pictures, another speed.
+
+Measured (python -m tests.benchmarks.near_duplicates): MEASURED
 """
 
 from collections.abc import Sequence
@@ -27,16 +30,17 @@ MAX_CHECKED = 4
 MIN_OVERLAP_SEC, ENOUGH_OVERLAP_SEC, OVERLAP_SHARE = 1.5, 5.0, 0.8
 """What two sources must have in common: this share of the shorter one, but never more than 5 s, never less than 1.5 s. (Clips that only
 begin with the same title are not the same.)"""
+LAGS, LAG_SLACK, LAG_APART = 8, 0.08, 3
+"""Shifts at which the pictures are compared: at most so many, whose share of differing bits is so close to the best one's, and which lie
+so many moments apart."""
 STRETCH_SEC = 8.0
 """Of two files that is read again."""
 SLACK_SEC = 0.2
 """How far the sound may lie from its place by the words, which count in eighths of a second."""
 MAX_SOUND_ERROR = 0.35
-"""Share of differing bits. Copies: 0.30 in 99 of 100; strangers among real clips: at least 0.40."""
-MAX_DISTANCE = 1.5
-"""Share of MAX_SOUND_ERROR and share of MAX_PICTURE_BITS together. Copies: at most 1.48."""
-MAX_PICTURE_BITS = 20.0
-"""Mean number of differing bits, of 64. Copies: 13 in 99 of 100; strangers among real clips: 23 in 999 of 1000."""
+"""Share of differing bits."""
+MAX_PICTURE_ERROR = 0.25
+"""Share of opposed bits: clearly positive in one, clearly negative in the other, of those that are clear in both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Fingerprint:
 
     sha256: str
     picture_hashes: np.ndarray
-    """uint64 [n], PICTURE_HZ a second, the first at the first frame."""
+    """uint64 [n, 2], PICTURE_HZ a second, the first at the first frame."""
     sound_words: np.ndarray
     """uint32 [m], SOUND_HZ a second, the first at `sound_start_sec`."""
     sound_start_sec: float
@@ -53,25 +57,30 @@ class Fingerprint:
     @classmethod
     def of(cls, sha256: str, measured: Measured) -> "Fingerprint":
         """Of what was measured."""
-        hashes, words = np.frombuffer(measured.picture_hashes, "<u8"), np.frombuffer(measured.sound_words, "<u4")
+        hashes, words = np.frombuffer(measured.picture_hashes, "<u8").reshape(-1, 2), np.frombuffer(measured.sound_words, "<u4")
         return cls(sha256, hashes, words, measured.audio_start_sec)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What differs between two sources, at the shift at which their sounds agree best."""
+    """What differs between two sources, at the shift at which they agree best."""
 
     lag_sec: float
     """What is at t in the first is at t + lag_sec in the second."""
     sound_error: float
     """Share of differing bits."""
-    picture_bits: float
-    """Mean number of differing bits, of 64."""
+    picture_error: float
+    """Share of opposed bits; 0 where no bit is clear in both."""
 
     @property
     def distance(self) -> float:
-        """0: equal; MAX_DISTANCE: as far as is allowed."""
-        return self.sound_error / MAX_SOUND_ERROR + self.picture_bits / MAX_PICTURE_BITS
+        """0: equal; 2: as far as is allowed."""
+        return self.sound_error / MAX_SOUND_ERROR + self.picture_error / MAX_PICTURE_ERROR
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the two are alike."""
+        return self.sound_error <= MAX_SOUND_ERROR and self.picture_error <= MAX_PICTURE_ERROR
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -102,22 +111,13 @@ def likely_pairs(sources: Sequence[Fingerprint]) -> list[Likeness]:
 def compare(first: Fingerprint, second: Fingerprint) -> Likeness | None:
     """How alike two sources are, None if they are not."""
     found = difference(first, second)
-    if found is None or found.sound_error > MAX_SOUND_ERROR or found.picture_bits > MAX_PICTURE_BITS or found.distance > MAX_DISTANCE:
-        return None
-    return Likeness(found.distance, first.sha256, second.sha256, found.lag_sec)
+    return Likeness(found.distance, first.sha256, second.sha256, found.lag_sec) if found and found.is_small else None
 
 
 def difference(first: Fingerprint, second: Fingerprint) -> Difference | None:
-    """How far apart two sources are where their sounds agree best; None where too little of them tells anything."""
-    heard = _sound_lag(first, second)
-    if heard is None:
-        return None
-    lag_sec, sound_error = heard
-    a, b = _overlap(first.picture_hashes, second.picture_hashes, round(lag_sec * PICTURE_HZ))
-    told = (a != 0) & (b != 0)
-    if not told.any():
-        return None
-    return Difference(lag_sec, sound_error, float(np.bitwise_count(a[told] ^ b[told]).mean()))
+    """How far apart two sources are where they agree best; None where too little of their sound tells anything."""
+    tried = [Difference(lag_sec, error, _picture_error(first, second, lag_sec)) for lag_sec, error in _sound_lags(first, second)]
+    return min(tried, key=lambda found: (found.distance, found.lag_sec), default=None)
 
 
 def stretch(first: Measured, second: Measured, lag_sec: float) -> tuple[float, float]:
@@ -135,24 +135,34 @@ def stretch(first: Measured, second: Measured, lag_sec: float) -> tuple[float, f
     return max(parts, key=heard), length
 
 
-def _sound_lag(first: Fingerprint, second: Fingerprint) -> tuple[float, float] | None:
-    """(lag in seconds, share of differing bits) where the sounds agree best; None where too little is told."""
+def _sound_lags(first: Fingerprint, second: Fingerprint) -> list[tuple[float, float]]:
+    """(lag in seconds, share of differing bits) where the sounds agree best, the best one first."""
     a, b = first.sound_words, second.sound_words
     needed = _needed(len(a), len(b), SOUND_HZ)
     lags = np.arange(-(len(a) - needed), len(b) - needed + 1)
     if not len(lags):
-        return None
+        return []
     told_a, told_b = a != 0, b != 0
     # The number of agreeing less that of differing bits, and of moments in which both tell something, for all lags at once.
     size = 1 << (len(a) + len(b) - 1).bit_length()
     agreeing = _correlate(_signs(a) * told_a[:, None], _signs(b) * told_b[:, None], size).sum(axis=1)
     told = _correlate(told_a[:, None].astype(np.float32), told_b[:, None].astype(np.float32), size)[:, 0]
     told, agreeing = told[lags], agreeing[lags]
-    share = np.where(told > needed / 4, agreeing / np.maximum(32 * told, 1), -1.0)
-    best = int(np.argmax(share))
-    if told[best] <= needed / 4:
-        return None
-    return float(lags[best]) / SOUND_HZ + second.sound_start_sec - first.sound_start_sec, (1 - float(share[best])) / 2
+    errors = np.where(told > needed / 4, (1 - agreeing / np.maximum(32 * told, 1)) / 2, 1.0)
+    found: list[tuple[float, float]] = []
+    limit = min(float(errors.min()) + LAG_SLACK, 0.999)
+    while len(found) < LAGS and errors[best := int(np.argmin(errors))] <= limit:
+        found.append((float(lags[best]) / SOUND_HZ + second.sound_start_sec - first.sound_start_sec, float(errors[best])))
+        errors[max(0, best - LAG_APART + 1):best + LAG_APART] = 1.0
+    return found
+
+
+def _picture_error(first: Fingerprint, second: Fingerprint, lag_sec: float) -> float:
+    """Share of opposed bits at a lag."""
+    a, b = _overlap(first.picture_hashes, second.picture_hashes, round(lag_sec * PICTURE_HZ))
+    opposed = np.bitwise_count(a & b[:, ::-1]).sum()
+    clear = np.bitwise_count((a[:, 0] | a[:, 1]) & (b[:, 0] | b[:, 1])).sum()
+    return float(opposed / max(clear, 1))
 
 
 def _correlate(a: np.ndarray, b: np.ndarray, size: int) -> np.ndarray:
@@ -182,9 +192,10 @@ def _candidates(sources: Sequence[Fingerprint]) -> list[tuple[int, int]]:
     """Pairs of indices that share parts of hashes; a few for each source, whatever the number of sources."""
     parts, owners = [], []
     for i, source in enumerate(sources):
-        hashes, words = source.picture_hashes[source.picture_hashes != 0], source.sound_words[source.sound_words != 0]
-        for part, values in enumerate([*(hashes >> np.uint64(part * PART_BITS) for part in range(PARTS)), words.astype(np.uint64)]):
+        positive, words = source.picture_hashes[:, 0], source.sound_words.astype(np.uint64)
+        for part, values in enumerate([*(positive >> np.uint64(part * PART_BITS) for part in range(PARTS)), words]):
             own = np.unique(values & np.uint64((1 << PART_BITS) - 1))
+            own = own[own != 0]  # silence, no clear frequency
             parts.append((own << np.uint64(2)) | np.uint64(part))
             owners.append(np.full(len(own), i, np.int64))
     if not parts:

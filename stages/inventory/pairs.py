@@ -8,7 +8,7 @@ from pipeline.workers import Workers
 from stages.inventory.accepted import Source
 from stages.inventory.known import Known
 from stages.inventory.near_duplicates import Fingerprint, likely_pairs, stretch
-from stages.inventory.same_recording import Pair, Verdict, judge
+from stages.inventory.same_recording import Pair, Side, Verdict, judge
 
 
 def judged_by() -> str:
@@ -32,7 +32,7 @@ def judged_pairs(raw: Path, sources: list[Source], known: Known[Verdict], worker
         if known.get((pair.first, pair.second)) is None:
             first, second = by_sha[pair.first], by_sha[pair.second]
             begin_sec, length_sec = stretch(first.measured, second.measured, pair.lag_sec)
-            new.append(Pair(raw, first.path, second.path, pair.first, pair.second, begin_sec, length_sec, pair.lag_sec))
+            new.append(Pair(raw, side(first), side(second), begin_sec, length_sec, pair.lag_sec))
     if new:
         say("inventory", f"{len(new)} pairs of files are alike, each is read again where it is")
     progress = Progress("inventory", len(new), "pairs")
@@ -44,5 +44,11 @@ def judged_pairs(raw: Path, sources: list[Source], known: Known[Verdict], worker
     return [verdict for verdict in found if verdict is not None]
 
 
+def side(source: Source) -> Side:
+    """What the judge needs to know of a file."""
+    measured = source.measured
+    return Side(source.path, source.sha256, measured.video_start_sec, measured.audio_end_sec)
+
+
 def _not_judged(pair: Pair, exit_code: int | None) -> None:
-    say("inventory", f"{pair.first_path} and {pair.second_path} could not be compared, their reader died; they count as two sources")
+    say("inventory", f"{pair.first.path} and {pair.second.path} could not be compared, their reader died; they count as two sources")

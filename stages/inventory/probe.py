@@ -110,7 +110,7 @@ def _probe_container(container: InputContainer, file_bytes: int, alive: Callable
     measured = Measured(
         container=container.format.name, video_codec=video.codec_context.name, audio_codec=audio.codec_context.name,
         frames=len(frame_times), hidden_frames=found.hidden_frames,
-        video_end_sec=video_end_sec,
+        video_start_sec=float(first), video_end_sec=video_end_sec,
         audio_start_sec=float(places[0] / audio_rate - first),
         audio_end_sec=float((places[-1] + found.audio_sizes[-1]) / audio_rate - first),
         width_px=width, height_px=height, rotation_deg=found.rotation_deg, size_changes=len(found.sizes) > 1,

@@ -5,9 +5,11 @@ performance never does, not on the same instrument and in the same rhythm; and t
 times, which another take before the same background, to the same music, does not.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from av.video.reformatter import VideoReformatter
 
 from stages.inventory.fingerprint import RATE_HZ, SIDE
 from stages.inventory.near_duplicates import SLACK_SEC
-from stages.inventory.streams import float_samples, main_streams, rotation_of, tick_sec
+from stages.inventory.streams import float_samples, picture_stream, rotation_of, sound_stream, tick_sec
 from stages.inventory.watchdog import watchdog
 
 READ_FROM_START_SEC = 60.0
@@ -29,7 +31,10 @@ LEAD_SEC = 2.0
 PICTURES_HZ = 4
 BAND_HZ = (100.0, 3000.0)
 """What the codecs keep at low rates."""
-MIN_SOUND, MIN_PICTURE, MIN_CHANGE = 0.78, 0.8, 0.7
+BAND = scipy.signal.butter(4, BAND_HZ, "band", fs=RATE_HZ, output="sos")
+KEPT_SEC, KEPT_FILES = 30.0, 64
+"""A worker keeps the sound of so many files up to this length: 60 MB at most."""
+MIN_SOUND, MIN_PICTURE, MIN_CHANGE = 0.82, 0.8, 0.7
 """Correlations. All of 368 copies of real clips are beyond (a third cut out, at 32 kb/s, 15 fps, 60 % of the size: sound 0.79,
 change 0.79 at least); none of 423 pairs of made clips that are alike in kind, size and rhythm (sound 0.74 at most); nor any of 11 pairs of
 two takes before the same background, one music put under both (change 0.64 at most)."""
@@ -40,15 +45,25 @@ STILL = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """One of two files."""
+
+    path: str
+    """Relative to `Pair.source`."""
+    sha256: str
+    zero_sec: float
+    """Its own time of its first frame."""
+    audio_end_sec: float
+    """Where its sound ends, from its first frame on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two files and where to look."""
 
     source: Path
-    first_path: str
-    second_path: str
-    first: str
-    """sha256, the smaller one."""
-    second: str
+    first: Side
+    second: Side
     begin_sec: float
     """In the first file, from its first frame."""
     duration_sec: float
@@ -83,41 +98,61 @@ def verdict_from(row: Mapping[str, Any]) -> Verdict:
 
 def judge(pair: Pair) -> Verdict:
     """Whether two files hold the same recording; files that cannot be read are not the same."""
-    first, second = pair.source / pair.first_path, pair.source / pair.second_path
     lag_sec, sound, picture, change = pair.lag_sec, 0.0, None, None
     with suppress(av.error.FFmpegError, OSError, ValueError), watchdog():
-        wave = _read_sound(first, pair.begin_sec, pair.duration_sec)
-        longer = _read_sound(second, pair.begin_sec + pair.lag_sec - SLACK_SEC, pair.duration_sec + 2 * SLACK_SEC)
+        wave = _read_sound(pair.source, pair.first, pair.begin_sec, pair.duration_sec)
+        longer = _read_sound(pair.source, pair.second, pair.begin_sec + pair.lag_sec - SLACK_SEC, pair.duration_sec + 2 * SLACK_SEC)
         shift, sound = _wave_shift(wave, longer)
         lag_sec += shift / RATE_HZ - SLACK_SEC
         if sound >= MIN_SOUND:
-            seen = _read_pictures(first, pair.begin_sec, pair.duration_sec)
-            picture, change = _picture_likeness(seen, _read_pictures(second, pair.begin_sec + lag_sec, pair.duration_sec), pair, lag_sec)
+            seen = [_read_pictures(pair.source / side.path, side.zero_sec, begin_sec, pair.duration_sec)
+                    for side, begin_sec in ((pair.first, pair.begin_sec), (pair.second, pair.begin_sec + lag_sec))]
+            picture, change = _picture_likeness(seen[0], seen[1], pair, lag_sec)
     same = picture is not None and picture >= MIN_PICTURE and (change is None or change >= MIN_CHANGE)
-    return Verdict(pair.first, pair.second, same, round(lag_sec, 4), round(sound, 4), None if picture is None else round(picture, 4),
-                   None if change is None else round(change, 4))
+    return Verdict(pair.first.sha256, pair.second.sha256, same, round(lag_sec, 4), round(sound, 4),
+                   None if picture is None else round(picture, 4), None if change is None else round(change, 4))
 
 
-def _read_sound(path: Path, begin_sec: float, duration_sec: float) -> np.ndarray:
+def _read_sound(source: Path, side: Side, begin_sec: float, duration_sec: float) -> np.ndarray:
     """float [n] at RATE_HZ, one channel, BAND_HZ; times as those of the picture. ValueError where there is none."""
-    pieces: list[np.ndarray] = []
-    first_sec, rate_hz = 0.0, 0
-    with _entered(path, begin_sec) as (container, _, audio, zero_sec):
-        for frame in container.decode(audio):
-            assert isinstance(frame, av.AudioFrame) and frame.pts is not None and frame.time_base is not None
-            time_sec = float(frame.pts * frame.time_base) - zero_sec
-            if time_sec > begin_sec + duration_sec:
-                break
-            if time_sec >= begin_sec - LEAD_SEC:
-                first_sec, rate_hz = (first_sec, rate_hz) if pieces else (time_sec, frame.sample_rate)
-                pieces.append(float_samples(frame).mean(axis=0))
-    if not pieces:
-        raise ValueError("no sound there")
-    wave = scipy.signal.resample_poly(np.concatenate(pieces), RATE_HZ, rate_hz)
-    wave = scipy.signal.sosfilt(scipy.signal.butter(4, BAND_HZ, "band", fs=RATE_HZ, output="sos"), wave)
+    if side.audio_end_sec <= KEPT_SEC:
+        first_sec, wave = _whole_sound(source / side.path, side.zero_sec)
+    else:
+        first_sec, wave = _decoded_sound(source / side.path, side.zero_sec, begin_sec, begin_sec + duration_sec)
     before, needed = round((first_sec - begin_sec) * RATE_HZ), round(duration_sec * RATE_HZ)
     wave = np.concatenate([np.zeros(before), wave]) if before > 0 else wave[-before:]
     return np.pad(wave[:needed], (0, max(needed - len(wave), 0)))
+
+
+@lru_cache(maxsize=KEPT_FILES)
+def _whole_sound(path: Path, zero_sec: float) -> tuple[float, np.ndarray]:
+    """A short file is in several pairs, one after the other."""
+    return _decoded_sound(path, zero_sec, 0.0, math.inf)
+
+
+def _decoded_sound(path: Path, zero_sec: float, begin_sec: float, end_sec: float) -> tuple[float, np.ndarray]:
+    """(time of the first sample, float [n] at RATE_HZ) of a stretch, begun somewhat earlier so that decoder and filter have settled."""
+    pieces: list[np.ndarray] = []
+    first_sec, rate_hz = 0.0, 0
+    with _entered(path, zero_sec, begin_sec) as container:
+        audio = sound_stream(container)
+        audio.codec_context.thread_count = 1
+        tick = tick_sec(audio)
+        for frame in container.decode(audio):
+            assert isinstance(frame, av.AudioFrame) and frame.pts is not None
+            time_sec = frame.pts * tick - zero_sec
+            if time_sec > end_sec:
+                break
+            if time_sec >= begin_sec - LEAD_SEC:
+                first_sec, rate_hz = (first_sec, rate_hz) if pieces else (time_sec, frame.sample_rate)
+                pieces.append(float_samples(frame))
+    if not pieces:
+        raise ValueError("no sound there")
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
+    mono = av.AudioFrame.from_ndarray(np.concatenate(pieces, axis=1).mean(axis=0, keepdims=True), format="flt", layout="mono")
+    mono.sample_rate = rate_hz
+    wave = np.concatenate([piece.to_ndarray()[0] for one in (mono, None) for piece in resampler.resample(one)])
+    return first_sec, scipy.signal.sosfilt(BAND, wave)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +162,23 @@ class _Seen:
     """float32 [n, SIDE * SIDE], grey."""
 
 
-def _read_pictures(path: Path, begin_sec: float, duration_sec: float) -> _Seen:
+def _read_pictures(path: Path, zero_sec: float, begin_sec: float, duration_sec: float) -> _Seen:
     """The pictures shown in a stretch, upright; ValueError where there is none."""
     times: list[float] = []
     pictures: list[np.ndarray] = []
     reformatter = VideoReformatter()
-    with _entered(path, begin_sec) as (container, video, _, zero_sec):
+    with _entered(path, zero_sec, begin_sec) as container:
+        video = picture_stream(container)
+        video.codec_context.thread_count = 1
+        tick = tick_sec(video)
         for frame in container.decode(video):
-            assert isinstance(frame, av.VideoFrame) and frame.pts is not None and frame.time_base is not None
-            time_sec = float(frame.pts * frame.time_base) - zero_sec
+            assert isinstance(frame, av.VideoFrame) and frame.pts is not None
+            time_sec = frame.pts * tick - zero_sec
             if time_sec > begin_sec + duration_sec:
                 break
             if time_sec < begin_sec:  # of those before the begin, the last one is shown at it
                 times, pictures = [], []
-            small = reformatter.reformat(frame, width=SIDE, height=SIDE, format="gray", interpolation="AREA").to_ndarray()
+            small = reformatter.reformat(frame, width=SIDE, height=SIDE, format="gray", interpolation="AREA", threads=1).to_ndarray()
             times.append(time_sec)
             pictures.append(np.rot90(small, rotation_of(frame) // 90).astype(np.float32).ravel())
     if not pictures:
@@ -149,17 +187,12 @@ def _read_pictures(path: Path, begin_sec: float, duration_sec: float) -> _Seen:
 
 
 @contextmanager
-def _entered(path: Path, begin_sec: float) -> Iterator[tuple[InputContainer, av.VideoStream, av.AudioStream, float]]:
-    """A file ready to be decoded from a little before `begin_sec` on, and the time of its first frame."""
-    with av.open(str(path)) as container:
-        video, audio = main_streams(container)
-        video.codec_context.thread_count = audio.codec_context.thread_count = 1
-        frame = next(container.decode(video))
-        assert isinstance(frame, av.VideoFrame) and frame.pts is not None
-        zero_sec = frame.pts * tick_sec(video)
-        late = begin_sec > READ_FROM_START_SEC
-        container.seek(int((zero_sec + begin_sec - LEAD_SEC) * av.time_base) if late else 0)
-        yield container, video, audio, zero_sec
+def _entered(path: Path, zero_sec: float, begin_sec: float) -> Iterator[InputContainer]:
+    """A file ready to be decoded from its start, or from a little before `begin_sec` on where that is far."""
+    with av.open(str(path), metadata_errors="replace") as container:
+        if begin_sec > READ_FROM_START_SEC:
+            container.seek(int((zero_sec + begin_sec - LEAD_SEC) * av.time_base))
+        yield container
 
 
 def _wave_shift(a: np.ndarray, b: np.ndarray) -> tuple[int, float]:
@@ -179,7 +212,9 @@ def _picture_likeness(a: _Seen, b: _Seen, pair: Pair, lag_sec: float) -> tuple[f
     change_a, change_b = a.pictures - a.pictures[shown].mean(axis=0), b.pictures - b.pictures.mean(axis=0)
     same_time = [_best_near(change_a[i], change_b, np.abs(b.times_sec - a.times_sec[i] - lag_sec)) for i in shown]
     p, q = a.pictures[shown], b.pictures[same_time]
-    picture = float(_correlations(p - p.mean(axis=1, keepdims=True), q - q.mean(axis=1, keepdims=True)).mean())
+    likeness = _correlations(p - p.mean(axis=1, keepdims=True), q - q.mean(axis=1, keepdims=True))
+    likeness[np.maximum(p.std(axis=1), q.std(axis=1)) < STILL] = 1.0  # both of one colour
+    picture = float(likeness.mean())
     p, q = change_a[shown], change_b[same_time]
     if max(p.std(), q.std()) < STILL:
         return picture, None

@@ -2,32 +2,38 @@
 
 Of each clip copies are made with the ffmpeg command (encoded anew, smaller, at other rates, cut, darker, all of it at once);
 inventory's two looks are taken of every copy and its original, and of the originals among themselves, which are strangers.
-First look: the fingerprints (share of differing bits of the sound, bits of 64 of the picture). Second: the files (correlations).
-The margin is what lies between the farthest copy and the limit, and between the limit and the nearest stranger.
+First look: the fingerprints (share of differing bits of the sound, of opposed bits of the picture). Second: the files (correlations).
+The margin is what lies between the farthest copy and the limit, and between the limit and the nearest stranger. Last, all files together
+as inventory takes them: how many copies end in one group with their original, and how many strangers do.
 """
 
 import argparse
 import os
+import statistics
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from pipeline.workers import Workers
 from stages.inventory.measure import Hashed, Named, Passing, crashed, hash_one, measure
 from stages.inventory.measured import Measured, Outcome
 from stages.inventory.near_duplicates import (
-    MAX_DISTANCE,
-    MAX_PICTURE_BITS,
+    MAX_PICTURE_ERROR,
     MAX_SOUND_ERROR,
     Difference,
     Fingerprint,
-    compare,
+    Likeness,
     difference,
+    likely_pairs,
     stretch,
 )
-from stages.inventory.same_recording import MIN_CHANGE, MIN_PICTURE, MIN_SOUND, Pair, Verdict, judge
+from stages.inventory.same_recording import MIN_CHANGE, MIN_PICTURE, MIN_SOUND, Pair, Side, Verdict, judge
 from tests.benchmarks.ffmpeg import find_ffmpeg
 from tests.benchmarks.material import REAL_CLIPS, say_load, scratch
 from tests.benchmarks.project import Project
@@ -79,62 +85,87 @@ def compare_folder(clips: Path, scratch_folder: Path, ffmpeg: str, most: int, ki
     originals = measured_files(clips, sorted(path for path in clips.glob("*/*") if path.is_file()))
     copied = originals[::max(1, -(-len(originals) // most))][:most]
     print(f"{clips.name}: {len(originals)} clips, {len(copied)} of them copied in {len(kinds)} ways")
-    rows, every = [], []
+    pairs: dict[str, list[tuple[File, File]]] = {}
     for kind in kinds:
         copies = scratch_folder / f"copies of {clips.name}" / kind
         copies.mkdir(parents=True)
         made = {encoded(ffmpeg, clips / file.path, copies / f"{i:04d}.mp4", KINDS[kind]): file for i, file in enumerate(copied)}
-        found = measured_files(copies, sorted(made))
-        pairs = [(made[copies / copy.path], copy) for copy in found]
-        looks = [(difference(a.fingerprint, b.fingerprint), judged(a, b)) for a, b in pairs]
-        rows.append((kind, len(pairs), *told(looks)))
+        pairs[kind] = [(made[copies / copy.path], copy) for copy in measured_files(copies, sorted(made))]
+    print_copies(pairs)
+    print_strangers(originals)
+    print_groups(originals, [pair for of_kind in pairs.values() for pair in of_kind])
+
+
+def print_copies(pairs: Mapping[str, Sequence[tuple[File, File]]]) -> None:
+    """Both looks at every copy beside its original."""
+    rows, every = [], []
+    for kind, of_kind in pairs.items():
+        firsts = [difference(a.fingerprint, b.fingerprint) for a, b in of_kind]
+        looks = [(first, judge(pair_of(a, b, first.lag_sec)) if first else None) for (a, b), first in zip(of_kind, firsts, strict=True)]
+        rows.append((kind, *told(looks)))
         every += looks
-    rows.append(("all copies", len(every), *told(every)))
-    strangers = list(combinations(originals, 2))
-    firsts = [difference(a.fingerprint, b.fingerprint) for a, b in strangers]
-    near = [((a, b), first) for (a, b), first in zip(strangers, firsts, strict=True) if first and compare(a.fingerprint, b.fingerprint)]
-    seconds = Workers().map(judge, [pair_of(a, b, first) for (a, b), first in near], preload=["stages.inventory.same_recording"])
-    looks = [(first, second) for (_, first), second in zip(near, seconds, strict=True)]
-    same = [pair for (pair, _), (_, second) in zip(near, looks, strict=True) if second and second.same]
     print_table(
-        ("copies of one clip", "pairs", "alike", "same", f"bits differing: sound (<= {MAX_SOUND_ERROR})",
-         f"picture (<= {MAX_PICTURE_BITS:g})", f"distance (<= {MAX_DISTANCE})",
-         f"waves (>= {MIN_SOUND})", f"pictures (>= {MIN_PICTURE})", f"changes (>= {MIN_CHANGE})"), rows)
-    apart = sorted(first.distance for first in firsts if first and first.sound_error <= MAX_SOUND_ERROR)
-    print_table(
-        ("strangers", "pairs", "alike", "same", "nearest distances", "of those alike: waves at most", "changes at most"),
-        [("two clips", len(strangers), len(near), len(same), " ".join(f"{value:.2f}" for value in apart[:4]) or "-",
-          max((second.sound for _, second in looks if second), default=0.0),
-          max((second.change for _, second in looks if second and second.change is not None), default="-"))])
-    for a, b in same:
-        print(f"taken for one: {a.path} and {b.path}")
+        ("copies beside their originals", "pairs", "alike", "same", f"sound differs (<= {MAX_SOUND_ERROR})",
+         f"picture differs (<= {MAX_PICTURE_ERROR})", f"waves (>= {MIN_SOUND})", f"pictures (>= {MIN_PICTURE})",
+         f"changes (>= {MIN_CHANGE})"),
+        [*rows, ("all", *told(every))])
 
 
 def told(looks: Sequence[tuple[Difference | None, Verdict | None]]) -> tuple[object, ...]:
-    """How many were found, and the worst of each measure; "none" where a look found nothing to compare."""
+    """How many were found, and the median and the worst of each measure."""
     firsts, seconds = [first for first, _ in looks if first], [second for _, second in looks if second]
-    alike = sum(first.sound_error <= MAX_SOUND_ERROR and first.picture_bits <= MAX_PICTURE_BITS and first.distance <= MAX_DISTANCE
-                for first in firsts)
 
-    def worst(values: Iterable[float | None], least: bool) -> object:
+    def spread(values: Iterable[float | None], worst: Callable[[Iterable[float]], float]) -> str:
         kept = [value for value in values if value is not None]
-        return (min(kept) if least else max(kept)) if kept else "none"
+        return f"{statistics.median(kept):.3f}, worst {worst(kept):.3f}" if kept else "none"
 
-    return (alike, sum(second.same for second in seconds), worst((first.sound_error for first in firsts), False),
-            worst((first.picture_bits for first in firsts), False), worst((first.distance for first in firsts), False),
-            worst((second.sound for second in seconds), True), worst((second.picture for second in seconds), True),
-            worst((second.change for second in seconds), True))
-
-
-def judged(a: File, b: File) -> Verdict | None:
-    """The second look, wherever the first one found the shift."""
-    first = difference(a.fingerprint, b.fingerprint)
-    return judge(pair_of(a, b, first)) if first else None
+    return (len(looks), sum(first.is_small for first in firsts), sum(second.same for second in seconds),
+            spread((first.sound_error for first in firsts), max), spread((first.picture_error for first in firsts), max),
+            spread((second.sound for second in seconds), min), spread((second.picture for second in seconds), min),
+            spread((second.change for second in seconds), min))
 
 
-def pair_of(a: File, b: File, first: Difference) -> Pair:
-    begin_sec, length_sec = stretch(a.measured, b.measured, first.lag_sec)
-    return Pair(Path("/"), str(a.folder / a.path), str(b.folder / b.path), a.sha256, b.sha256, begin_sec, length_sec, first.lag_sec)
+def print_strangers(originals: Sequence[File]) -> None:
+    """Every two originals."""
+    pairs = list(combinations(originals, 2))
+    firsts = [first for a, b in pairs if (first := difference(a.fingerprint, b.fingerprint))]
+    heard = sorted(first.sound_error for first in firsts)
+    seen = sorted(first.picture_error for first in firsts if first.sound_error <= max(MAX_SOUND_ERROR, heard[len(heard) // 100]))
+    seconds = judged(likely_pairs([file.fingerprint for file in originals]), originals)
+    changes = [verdict.change for verdict in seconds if verdict.change is not None]
+    print_table(
+        ("strangers", "pairs", "alike", "looked at", "same", "sound differs: nearest", "picture of those of like sound: nearest, median",
+         "waves at most", "changes at most"),
+        [("two originals", len(pairs), sum(first.is_small for first in firsts), len(seconds), sum(verdict.same for verdict in seconds),
+          f"{heard[0]:.3f}", f"{seen[0]:.3f}, {seen[len(seen) // 2]:.3f}", max((verdict.sound for verdict in seconds), default=0.0),
+          max(changes, default="-"))])
+
+
+def print_groups(originals: Sequence[File], pairs: Sequence[tuple[File, File]]) -> None:
+    """All files together, as the inventory takes them."""
+    files = [*originals, *(copy for _, copy in pairs)]
+    place = {file.sha256: i for i, file in enumerate(files)}
+    verdicts = judged(likely_pairs([file.fingerprint for file in files]), files)
+    links = [(place[verdict.first], place[verdict.second]) for verdict in verdicts if verdict.same]
+    graph = csr_matrix((np.ones(len(links)), tuple(zip(*links, strict=True)) or ([], [])), shape=(len(files), len(files)))
+    _, group = connected_components(graph, directed=False)
+    of_originals = [group[place[file.sha256]] for file in originals]
+    joined = sum(group[place[a.sha256]] == group[place[b.sha256]] for a, b in pairs)
+    print_table(("all together", "files", "looked at", "copies in their original's group", "of", "originals in a group with another one"),
+                [("groups", len(files), len(verdicts), int(joined), len(pairs), len(originals) - len(set(of_originals)))])
+
+
+def judged(likely: Sequence[Likeness], files: Sequence[File]) -> list[Verdict]:
+    """The second look at every pair that the first one chose."""
+    by_sha = {file.sha256: file for file in files}
+    pairs = [pair_of(by_sha[pair.first], by_sha[pair.second], pair.lag_sec) for pair in likely]
+    return list(Workers().map(judge, pairs, preload=["stages.inventory.same_recording"]))
+
+
+def pair_of(a: File, b: File, lag_sec: float) -> Pair:
+    begin_sec, length_sec = stretch(a.measured, b.measured, lag_sec)
+    sides = [Side(str(file.folder / file.path), file.sha256, file.measured.video_start_sec, file.measured.audio_end_sec) for file in (a, b)]
+    return Pair(Path("/"), sides[0], sides[1], begin_sec, length_sec, lag_sec)
 
 
 def measured_files(folder: Path, paths: Sequence[Path]) -> list[File]:

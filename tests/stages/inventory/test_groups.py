@@ -18,7 +18,7 @@ from stages.inventory.listing import Candidate
 from stages.inventory.measure import Hashed, Named, hash_one, measure
 from stages.inventory.measured import Measured, Outcome
 from stages.inventory.near_duplicates import Fingerprint, likely_pairs, stretch
-from stages.inventory.same_recording import Pair, Verdict, judge
+from stages.inventory.same_recording import Pair, Side, Verdict, judge
 from stages.inventory.split import SplitSource, split_sources
 from tests.stages.inventory.scenes import write_copy, write_scene
 
@@ -68,7 +68,8 @@ def test_a_pattern_may_name_the_source_in_parts() -> None:
 def made_up(name: str, seconds: float, split: str = "") -> Source:
     """A source without a file; its sha256 is its name."""
     measured = Measured(
-        container="", video_codec="", audio_codec="", frames=1, hidden_frames=0, video_end_sec=seconds, audio_start_sec=0.0,
+        container="", video_codec="", audio_codec="", frames=1, hidden_frames=0, video_start_sec=0.0,
+        video_end_sec=seconds, audio_start_sec=0.0,
         audio_end_sec=seconds, width_px=2, height_px=2, rotation_deg=0, size_changes=False, variable_rate=False, video_streams=1,
         audio_streams=1, audio_rate_hz=1, audio_channels=1, audio_layout="mono", audio_peak=1.0, audio_rms=1.0, loudness_lufs=None,
         full_scale_share=0.0, black_share=0.0, picture_change=255.0, picture_hashes=b"", sound_words=b"")
@@ -117,12 +118,13 @@ def measured(folder: Path, name: str) -> tuple[Fingerprint, Measured]:
 
 
 def judged(folder: Path) -> list[Verdict]:
-    """Verdicts on all files of a folder, which stand for their hashes."""
+    """Verdicts on all files of a folder, whose names stand for their hashes."""
     found = {path.name: measured(folder, path.name) for path in sorted(folder.iterdir())}
+    sides = {name: Side(name, name, one.video_start_sec, one.audio_end_sec) for name, (_, one) in found.items()}
     verdicts = []
     for pair in likely_pairs([fingerprint for fingerprint, _ in found.values()]):
         begin_sec, length_sec = stretch(found[pair.first][1], found[pair.second][1], pair.lag_sec)
-        verdicts.append(judge(Pair(folder, pair.first, pair.second, pair.first, pair.second, begin_sec, length_sec, pair.lag_sec)))
+        verdicts.append(judge(Pair(folder, sides[pair.first], sides[pair.second], begin_sec, length_sec, pair.lag_sec)))
     return verdicts
 
 
