@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         sys.exit(f"{chosen.command}: {error}")
     except KeyboardInterrupt:
-        if chosen.command in ("reproduce", "retrain"):
+        if chosen.command == "retrain":
             print(f"{chosen.command}: stopped; what is finished is kept, go on with: mmldm {chosen.command}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `mmldm preset show demo | head`
@@ -49,7 +49,12 @@ def parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text)
 
     command("check", "look at params.yaml, the data, the disk and locks before a run").set_defaults(run=check)
-    command("reproduce", "run every stage that is not up to date, as a Prefect flow").set_defaults(run=reproduce)
+    reproduction = command("reproduce", "run every stage that is not up to date, as a Prefect flow")
+    reproduction.set_defaults(run=reproduce)
+    reproduction.add_argument("--to", metavar="STAGE", help="only this stage and what it needs")
+    reproduction.add_argument("--from", dest="start", metavar="STAGE", help="only this stage and what comes after it")
+    reproduction.add_argument("--force", metavar="STAGE", action="append", default=[], help="run it although it is up to date")
+    reproduction.add_argument("--dry-run", action="store_true", help="say what would run and why, and run nothing")
     retraining = command("retrain", "take what has arrived in data/incoming, train in a copy, promote the new model if it wins")
     retraining.add_argument("--again", action="store_true", help="train and decide also when no data is new")
     retraining.set_defaults(run=retrain)
@@ -60,6 +65,16 @@ def parser() -> argparse.ArgumentParser:
         action = registry.add_parser(name, help=text)
         action.add_argument("model", metavar="MODEL", help="such as model-0003")
         action.set_defaults(run=run)
+    service = command("serve", "run it on a schedule, with Prefect's page to watch it, until stopped")
+    service.set_defaults(run=serve)
+    service.add_argument("--flow", choices=("retrain", "reproduce"), default="retrain", help="what runs; without: retrain")
+    service.add_argument("--cron", metavar="LINE", help='five fields, for instance "0 3 * * *"; without: started by hand only')
+    service.add_argument("--timezone", metavar="NAME", help="for instance Europe/Berlin; without: this machine's")
+    schedules = command("schedule", "look at what mmldm serve runs, or change it")
+    actions = schedules.add_subparsers(dest="action", required=True, metavar="action")
+    for name, text in (("show", "next time and last runs"), ("pause", "no run by itself"), ("resume", "on its schedule again"),
+                       ("run", "start one now")):
+        actions.add_parser(name, help=text).set_defaults(run=schedule)
     command("look", "say where the results are, and the figures").set_defaults(run=look)
     presets = command("preset", "list, show or use a ready params.yaml").add_subparsers(dest="action", required=True, metavar="action")
     presets.add_parser("list", help="one line each").set_defaults(run=preset_list)
@@ -96,26 +111,45 @@ def check(_: argparse.Namespace) -> None:
         say("check", line)
 
 
-def reproduce(_: argparse.Namespace) -> None:
+def reproduce(chosen: argparse.Namespace) -> None:
     from pipeline.check import check_project
-    from pipeline.graph import load_graph, stale_stages
+    from pipeline.graph import load_graph
+    from pipeline.params import load_params
+    from pipeline.plan import Selection, make_plan
+
+    started = time.monotonic()
+    check_project(ROOT)
+    selection = Selection(chosen.to, chosen.start, tuple(chosen.force))
+    plan = make_plan(ROOT, load_graph(ROOT), selection)
+    if plan.left:
+        say("reproduce", f"left as they are, though not up to date: {', '.join(plan.left)}")
+    if not plan.run:
+        say("reproduce", f"nothing to do, all {len(plan.fresh)} stages are up to date; see: mmldm look")
+        return
+    if chosen.dry_run:
+        for name in plan.run:
+            print(f"{name:<12} {plan.reasons[name]}")
+    say("reproduce", f"to run: {', '.join(plan.run)} | up to date: {', '.join(plan.fresh) or 'none'}")
+    if not chosen.dry_run:
+        from pipeline.flows.here import reproduce_here
+
+        closing = reproduce_here(ROOT.resolve(), selection, plan, load_params(ROOT / "params.yaml").flow)
+        say("reproduce", f"done in {human_seconds(time.monotonic() - started)} | {closing}")
+
+
+def serve(chosen: argparse.Namespace) -> None:
+    from pipeline.check import check_project
+    from pipeline.flows.here import serve_here
+    from pipeline.params import load_params
 
     check_project(ROOT)
-    graph = load_graph(ROOT)
-    stale = stale_stages(ROOT, graph)
-    if not stale:
-        say("reproduce", f"nothing to do, all {len(graph.stages)} stages are up to date; see: mmldm look")
-        return
-    started = time.monotonic()
-    fresh = [name for name in graph.stages if name not in stale]
-    say("reproduce", f"to run: {', '.join(stale)} | up to date: {', '.join(fresh) or 'none'}")
-    from pipeline.flows.settings import prepare_prefect
+    serve_here(ROOT.resolve(), chosen.flow, chosen.cron, chosen.timezone, load_params(ROOT / "params.yaml").flow)
 
-    prepare_prefect(ROOT)
-    from pipeline.flows import reproduce as flow  # imports Prefect, which takes a second and reads its settings
 
-    flow.reproduce(ROOT.resolve(), stale, {name: sorted(graph.upstream[name]) for name in stale})
-    say("reproduce", f"done in {human_seconds(time.monotonic() - started)}, {len(stale)} stages brought up to date; see: mmldm look")
+def schedule(chosen: argparse.Namespace) -> None:
+    from pipeline.flows.here import schedule_here
+
+    print(schedule_here(ROOT.resolve(), chosen.action))
 
 
 def retrain(chosen: argparse.Namespace) -> None:
@@ -123,11 +157,16 @@ def retrain(chosen: argparse.Namespace) -> None:
 
     outcome = None if chosen.again else idle(ROOT)
     if outcome is None:
+        from pipeline.flows.server import connect
         from pipeline.flows.settings import prepare_prefect
+        from pipeline.params import load_params
 
         prepare_prefect(ROOT)
+        server = connect(ROOT, load_params(ROOT / "params.yaml").flow)
         from pipeline.flows.retrain import retrain as flow
 
+        server.wait()
+        say("retrain", f"to watch it while it runs: {server.page}")
         outcome = flow(ROOT.resolve(), chosen.again)
     from pipeline.retrain.told import outcome_lines
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.contracts.outputs import versions
 from pipeline.contracts.source_code import code_hash
-from pipeline.errors import RunError
+from pipeline.errors import RunError, TransientError
 from pipeline.progress import say
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def map_on_dask(
     while no other item is under way, then `on_crash` stands for it (None: `BrokenProcessPool`).
 
     Raises:
-        RunError: no scheduler answers, it went away, or a worker has other code, libraries or folder.
+        RunError: no scheduler answers, or a worker has other code, libraries or folder.
+        TransientError: the scheduler went away.
     """
     from distributed import KilledWorker
 
@@ -127,7 +128,7 @@ def _connection(scheduler: str) -> Iterator[None]:
     try:
         yield
     except (CommClosedError, CancelledError):
-        raise RunError(f"compute.dask_scheduler {scheduler} went away; start it and run the same command again, "
+        raise TransientError(f"compute.dask_scheduler {scheduler} went away; start it and run the same command again, "
                        "finished work is kept") from None
 
 

@@ -32,3 +32,11 @@ class TrainingError(UserError):
 
 class RunError(UserError):
     """The stages cannot be started, or one of them failed."""
+
+
+class TransientError(UserError):
+    """Nobody's mistake, and perhaps gone a minute later (a worker was killed, a cluster went away): the stage exits with `TRY_AGAIN`."""
+
+
+TRY_AGAIN = 75
+"""Exit code of a stage that is worth another try (EX_TEMPFAIL of sysexits.h)."""

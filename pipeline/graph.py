@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.dvc_tool import dvc_status
 from pipeline.errors import RunError
 from pipeline.params import read_yaml
 
@@ -45,6 +44,14 @@ class Graph:
                 reached.add(name)
         return [name for name in self.stages if name in reached]
 
+    def upstream_of(self, names: Collection[str]) -> list[str]:
+        """`names` and every stage before one of them, in running order."""
+        reached = set(names)
+        for name in reversed(list(self.stages)):
+            if name in reached:
+                reached |= self.upstream[name]
+        return [name for name in self.stages if name in reached]
+
 
 def load_graph(root: Path) -> Graph:
     """Read `root/dvc.yaml`, with `root/params.yaml` for its `${section.key}`.
@@ -67,15 +74,6 @@ def load_graph(root: Path) -> Graph:
             raise RunError(f"dvc.yaml: these stages wait for each other in a circle: {', '.join(sorted(set(stages) - set(order)))}")
         order.append(ready)
     return Graph({name: stages[name] for name in order}, upstream)
-
-
-def stale_stages(root: Path, graph: Graph) -> list[str]:
-    """Stages that `dvc status` finds changed, and all after them, in running order; empty when all is fresh.
-
-    Raises:
-        RunError: see `pipeline.dvc_tool.dvc_status`.
-    """
-    return graph.downstream([name for name in dvc_status(root) if name in graph.stages])
 
 
 def _stage(name: str, entry: Mapping[str, Any], values: object) -> Stage:

@@ -30,8 +30,16 @@ def example_videos(folder: Path) -> list[Path]:
 
 
 def metrics_table(metrics: Mapping[str, float]) -> list[str]:
-    """The figures of `data/evaluate/metrics.json`, a line each: protocol, task, name, value, and its interval and floor where they are."""
-    rows = [("protocol", "task", "figure", "value", "95% interval", "floor")]
+    """The rows of `metrics_rows`, a line each."""
+    rows = metrics_rows(metrics)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) if column < 3 else cell.rjust(width)
+                      for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+
+
+def metrics_rows(metrics: Mapping[str, float]) -> list[tuple[str, ...]]:
+    """The figures of `data/evaluate/metrics.json` below a header: protocol, task, name, value, and its interval and floor where they are."""
+    rows: list[tuple[str, ...]] = [("protocol", "task", "figure", "value", "95% interval", "floor")]
     for key, value in metrics.items():
         name = key.rsplit("/", 1)[-1]
         if not name.endswith(("_floor", "_low", "_high")):
@@ -39,6 +47,4 @@ def metrics_table(metrics: Mapping[str, float]) -> list[str]:
             protocol, task = key.split("/")[:2]
             rows.append((protocol, task, name, f"{value:.4g}", "" if low is None or high is None else f"{low:.4g} to {high:.4g}",
                          "" if floor is None else f"{floor:.4g}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) if column < 3 else cell.rjust(width)
-                      for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+    return rows

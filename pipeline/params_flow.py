@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pipeline.params_reader import require
 
-SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|block:[a-z0-9][a-z0-9-]*")
+SECRET = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*|block/[a-z0-9][a-z0-9-]*")
 ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
 
 
@@ -16,7 +16,7 @@ class AlertParams:
     """Who is told of a failed run or a declined promotion; a secret itself is never in here, only where it is."""
 
     webhook: str | None
-    """Where the address to POST to is: `env:VARIABLE`, or `block:NAME` of a Prefect Webhook block; null: none."""
+    """Where the address to POST to is: `$VARIABLE` of the environment, or `block/NAME` of a Prefect Webhook block; null: none."""
     mail_to: str | None
     """Address to write to; null: none."""
     mail_from: str
@@ -26,12 +26,12 @@ class AlertParams:
     smtp_user: str | None
     """null: the mail server asks for no password."""
     smtp_password: str | None
-    """Where the password is: `env:VARIABLE`, or `block:NAME` of a Prefect Secret block."""
+    """Where the password is: `$VARIABLE` of the environment, or `block/NAME` of a Prefect Secret block."""
 
     def __post_init__(self) -> None:
         for name in ("webhook", "smtp_password"):
             value = getattr(self, name)
-            expected = "env:VARIABLE or block:NAME that holds it, or null (no secret belongs into this file)"
+            expected = "$VARIABLE or block/NAME that holds it, or null (no secret belongs into this file)"
             shown = repr(value) if value and len(value) < 8 else "another text"  # it may be the secret itself
             require(value is None or SECRET.fullmatch(value) is not None, f"alerts.{name}", shown, expected)
         for name, value in (("mail_to", self.mail_to), ("mail_from", self.mail_from)):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from pipeline.errors import RunError, UserError
+from pipeline.errors import TRY_AGAIN, RunError, TransientError, UserError
 from pipeline.params import ComputeParams, Params, load_params
 from pipeline.processes import join, let_the_first_speak, local_world_size, world_size
 from pipeline.progress import human_seconds, say
@@ -23,7 +23,7 @@ Summary = Mapping[str, object]
 
 
 def stage_main(name: str, run: Callable[[Params], Summary], *, shared: bool = False) -> None:
-    """Load and check params.yaml, run the stage, print what was written; exit 1 with one line on a user's mistake.
+    """Load and check params.yaml, run the stage, print what was written; exit 1 with one line on a user's mistake (75 on what may pass).
 
     Args:
         name: the stage's name, as in dvc.yaml.
@@ -49,6 +49,10 @@ def mistakes_in_one_line(name: str) -> Iterator[None]:
     """End the process with 1 and one line on a user's mistake or a full disk, with 130 on Ctrl-C; a defect of ours keeps its traceback."""
     try:
         yield
+    except TransientError as error:
+        let_the_first_speak()
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(TRY_AGAIN)
     except UserError as error:
         let_the_first_speak()
         sys.exit(f"{name}: {error}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TypeAlias, TypeVar
 
-from pipeline.errors import RunError
+from pipeline.errors import TransientError
 from pipeline.params import ComputeParams
 
 DIED = ("a worker process died (killed for want of memory, or a library crashed); finished work is kept: run the same command again, "
@@ -63,7 +63,8 @@ class Workers:
                 without `on_crash` runs in this process.
 
         Raises:
-            RunError: the Dask cluster cannot be used, or a process died and there is no `on_crash`.
+            RunError: the Dask cluster cannot be used.
+            TransientError: it went away, or a process died and there is no `on_crash`.
         """
         if self.dask_scheduler:
             from pipeline.dask_workers import map_on_dask
@@ -96,7 +97,7 @@ def _map_in_processes(
                 yield future.result()
             except BrokenProcessPool:
                 if on_crash is None:
-                    raise RunError(DIED) from None
+                    raise TransientError(DIED) from None
                 # The pool cannot say which item killed it: each one in flight is tried again alone.
                 for suspect, running in [(item, future), *waiting]:
                     finished = running.done() and not running.cancelled() and running.exception() is None

@@ -11,6 +11,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from pipeline.flows.alerts import tell, tell_of_failure
 from pipeline.retrain import cycle
 from pipeline.retrain.registry import read_registry, table_lines
 from pipeline.retrain.told import sentence
@@ -22,7 +23,7 @@ def run_step(step: Callable[[], Any]) -> Any:
     return step()
 
 
-@flow(name="retrain")
+@flow(name="retrain", on_failure=[tell_of_failure], on_crashed=[tell_of_failure])
 def retrain(root: Path, again: bool = False) -> cycle.Outcome:
     """Take what has arrived, train, and promote the new model if it wins; what a killed run left is finished first.
 
@@ -40,4 +41,6 @@ def retrain(root: Path, again: bool = False) -> cycle.Outcome:
     if outcome.decision != "nothing new":
         table = "\n".join(table_lines(read_registry(root)))
         create_markdown_artifact(key="retrain", description="decision and registry", markdown=f"{sentence(outcome)}\n\n```\n{table}\n```")
+    if outcome.decision == "declined":
+        tell(root, f"mmldm: {outcome.model} was not promoted in {root.name}", sentence(outcome))
     return outcome

@@ -88,7 +88,7 @@ def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, An
     ({"flow__database": "postgresql://me:secret@host/runs"}, "flow.database is an address with a password in it, expected one without"),
     ({"flow__database": "mysql://host/runs"}, "flow.database is mysql://host/runs, expected postgresql://user@host:port/name, or null"),
     ({"flow__alerts__webhook": "https://chat.example.org/hooks/secret"},
-     "flow.alerts.webhook is another text, expected env:VARIABLE or block:NAME that holds it, or null (no secret"),
+     "flow.alerts.webhook is another text, expected $VARIABLE or block/NAME that holds it, or null (no secret"),
     ({"flow__alerts__mail_to": "me"}, "flow.alerts.mail_to is 'me', expected one address, name@host"),
     ({"flow__alerts__smtp_user": "me"}, "flow.alerts.smtp_password is None, expected given with alerts.smtp_user, or both null"),
     ({"dit__min_snr_gamma": 5.0}, "dit.min_snr_gamma is 5.0, expected 0, as dit.zero_terminal_snr is true"),

@@ -1,4 +1,4 @@
-"""How a stage ends when the disk is full: pytest tests/pipeline/test_stage.py"""
+"""How a stage ends, other than well: pytest tests/pipeline/test_stage.py"""
 
 import errno
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline import stage
-from pipeline.errors import DataError
+from pipeline.errors import TRY_AGAIN, DataError, TransientError
 from pipeline.stage import disk_is_full, stage_main
 
 
@@ -38,3 +38,15 @@ def test_a_users_mistake_is_its_line_and_a_defect_keeps_its_traceback(monkeypatc
     with pytest.raises(ZeroDivisionError):
         stage_main("decode", lambda params: {"x": 1 // 0})
     assert not disk_is_full(RuntimeError("shapes differ"))
+
+
+def test_what_may_pass_is_a_line_and_the_exit_code_by_which_the_flow_knows_it(monkeypatch, capsys) -> None:
+    def interrupted(_params: object) -> dict[str, object]:
+        raise TransientError("a worker was killed; run the same command again")
+
+    monkeypatch.setattr(stage, "load_params", lambda path: None)
+    monkeypatch.setattr(stage, "prepare_torch", lambda params: None)
+    with pytest.raises(SystemExit) as ended:
+        stage_main("decode", interrupted)
+    assert ended.value.code == TRY_AGAIN == 75
+    assert capsys.readouterr().err == "decode: a worker was killed; run the same command again\n"

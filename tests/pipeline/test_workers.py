@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import RunError
+from pipeline.errors import TransientError
 from pipeline.workers import Workers
 
 CRASH = "__import__('os')._exit(3)"
@@ -58,7 +58,7 @@ def test_results_that_were_there_before_a_crash_are_not_made_again(tmp_path: Pat
 
 
 def test_a_crash_without_an_answer_stops_the_run_in_one_line() -> None:
-    with pytest.raises(RunError, match=r"a worker process died .* finished work is kept: run the same command again"):
+    with pytest.raises(TransientError, match=r"a worker process died .* finished work is kept: run the same command again"):
         list(Workers(2).map(eval, ["1", CRASH]))
 
 

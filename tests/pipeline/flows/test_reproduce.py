@@ -1,116 +1,127 @@
 """`mmldm reproduce` on a small graph of shell commands: pytest tests/pipeline/flows/test_reproduce.py"""
 
-import os
+import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-import yaml
 
 from pipeline.dvc_tool import dvc_command, dvc_environment
+from tests.pipeline.flows.conftest import make_project, mmldm, start_mmldm
 
-TINY = Path(__file__).resolve().parents[2] / "presets" / "tiny.yaml"
-# `left` and `right` each wait for the other's sign: run one after the other they would fail.
-MEET = "mkdir -p data/{me} signs; touch signs/{me}; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "\
-       "if [ -e signs/{other} ]; then exit 0; fi; sleep 1; done; exit 1"
-STAGES = {
-    "demo_data": {"cmd": "mkdir -p data/demo_data/clips; cat seed > data/demo_data/clips/seed", "deps": ["seed"],
-                  "outs": ["data/demo_data"]},
-    "left": {"cmd": MEET.format(me="left", other="right"), "deps": ["${data.raw}"], "outs": ["data/left"]},
-    "right": {"cmd": MEET.format(me="right", other="left"), "deps": ["${data.raw}"], "outs": ["data/right"]},
-    "join": {"cmd": "mkdir -p data/join; cat final > data/join/all", "deps": ["data/left", "data/right", "final"], "outs": ["data/join"]},
-}
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project of four stages, none of which has run."""
-    root = tmp_path / "project"
-    (root / ".dvc").mkdir(parents=True)
-    (root / ".dvc/config").write_text("[core]\n    analytics = false\n    site_cache_dir = ../site_cache\n")
-    (root / "data").mkdir()
-    (root / ".gitignore").write_text("/data/*\n/signs/\n.prefect/\n")
-    (root / ".dvcignore").write_text(".prefect\n")
-    (root / "seed").write_text("7\n")
-    (root / "final").write_text("a\n")
-    shutil.copy(TINY, root / "params.yaml")
-    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}, sort_keys=False))
-    subprocess.run(["git", "init", "-q", "."], cwd=root, check=True)
-    return root
-
-
-def mmldm(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pipeline", *arguments], cwd=root, capture_output=True, text=True, timeout=100,
-                          env=own_environment())
-
-
-def own_environment() -> dict[str, str]:
-    """Without this machine's settings of Prefect: the project's own have to be enough."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+ENDLESS = {"demo_data": {"cmd": "echo $$ > started; sleep 600"}}
 
 
 @pytest.mark.slow
 def test_the_flow_leaves_what_dvc_repro_leaves(project: Path, tmp_path: Path) -> None:
     twin = tmp_path / "twin"
     shutil.copytree(project, twin)
-    done = mmldm(project, "reproduce")
-    assert done.returncode == 0, done.stderr
-    assert "to run: demo_data, left, right, join" in done.stderr
-    assert done.stderr.splitlines()[-1].endswith("4 stages brought up to date; see: mmldm look")
+    code, said = mmldm(project, "reproduce")
+    assert code == 0, said
+    assert said[0] == "reproduce    to run: demo_data, left, right, join | up to date: none"
+    assert said[1].startswith("reproduce    to watch it while it runs: http://127.0.0.1:")
+    assert said[-1].startswith("reproduce    done in ") and "| ran demo_data " in said[-1]
+    assert said[-1].endswith(" | up to date none; see: mmldm look")
     assert (project / "data/join/all").read_text() == "a\n"
     assert (project / ".prefect").is_dir(), "Prefect keeps its database in the project"
+    assert not processes_in(project)
 
     for stage in ("demo_data", "join"):  # left and right wait for each other, so the twin takes them over as they are
         (twin / "signs").mkdir(exist_ok=True)
         for side in ("left", "right"):
             (twin / "signs" / side).touch()
         subprocess.run(dvc_command("repro", "-q", stage), cwd=twin, env=dvc_environment(), check=True, capture_output=True)
-    assert yaml.safe_load((project / "dvc.lock").read_text()) == yaml.safe_load((twin / "dvc.lock").read_text())
+    assert (project / "dvc.lock").read_bytes() == (twin / "dvc.lock").read_bytes()
 
-    started = time.monotonic()
-    again = mmldm(project, "reproduce")
-    assert again.returncode == 0 and "nothing to do, all 4 stages are up to date" in again.stderr
-    assert time.monotonic() - started < 10
-
-    (project / "final").write_text("b\n")
-    third = mmldm(project, "reproduce")
-    assert "to run: join | up to date: demo_data, left, right" in third.stderr
-    assert (project / "data/join/all").read_text() == "b\n"
+    code, said = mmldm(project, "reproduce")
+    assert (code, said) == (0, ["reproduce    nothing to do, all 4 stages are up to date; see: mmldm look"])
 
 
 @pytest.mark.slow
-def test_a_failed_stage_stops_what_depends_on_it(project: Path) -> None:
-    broken = yaml.safe_load((project / "dvc.yaml").read_text())
-    broken["stages"]["left"]["cmd"] = "mkdir -p data/left signs; touch signs/left; exit 3"
-    (project / "dvc.yaml").write_text(yaml.safe_dump(broken, sort_keys=False))
-    done = mmldm(project, "reproduce")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    last = done.stderr.splitlines()[-1]
-    assert last == ("reproduce: left failed | up to date demo_data, right | not started join | "
-                    "the reason is above; then go on with: mmldm reproduce")
+def test_a_failed_stage_stops_what_depends_on_it_and_the_page_tells_all(tmp_path: Path, server: str) -> None:
+    root = make_project(tmp_path / "project", left={"cmd": "mkdir -p data/left signs; touch signs/left; echo left: a bad clip >&2; exit 3"})
+    code, said = mmldm(root, "reproduce", "--force", "demo_data", api=server)
+    assert code == 1 and not any("Traceback" in line for line in said)
+    assert said[-1].startswith("reproduce: left failed (left: a bad clip) | ran demo_data "), said[-1]
+    assert said[-1].endswith(" | up to date none | not started join | then go on with: mmldm reproduce"), "demo_data is not forced again"
+    run, = (run for run in asked(server, "flow_runs/filter", {}) if run["parameters"]["root"] == str(root))
+    assert (run["name"], run["state"]["type"]) == ("mmldm reproduce --force demo_data", "FAILED")
+    of_this_run = {"flow_runs": {"id": {"any_": [run["id"]]}}}
+    tasks = {task["name"]: (task["state"]["type"], task["tags"]) for task in asked(server, "task_runs/filter", of_this_run)}
+    assert tasks == {"demo_data": ("COMPLETED", ["cpu"]), "left": ("FAILED", ["cpu"]), "right": ("COMPLETED", ["cpu"]),
+                     "join": ("PENDING", ["cpu"])}
+    logs = {line["message"] for line in asked(server, "logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}})}
+    assert {"left: a bad clip", "right 1/1 (100%)"} <= logs
+    artifacts = {artifact["key"]: artifact["data"] for artifact in asked(server, "artifacts/filter", of_this_run)}
+    assert artifacts["right-progress"] == 100.0
+    assert artifacts["demo-data-summary"].startswith("**demo_data** ran in ")
+
+    code, said = mmldm(root, "reproduce", "--dry-run")
+    assert code == 0 and said[-1] == "reproduce    to run: left, join | up to date: demo_data, right"
+    assert "data/left modified" in said[0] and said[1].startswith("join         after left, ")
+    code, said = mmldm(root, "reproduce", "--from", "join")
+    assert (code, said[-1]) == (1, "reproduce: join needs data/left, which left has not made yet; begin there: mmldm reproduce --from left")
+    code, said = mmldm(root, "reproduce", "--to", "rigth")
+    assert (code, said[-1]) == (1, 'reproduce: --to: there is no stage "rigth"; did you mean "right"?')
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_flow_leaves_no_process_and_no_lock(project: Path, number: signal.Signals) -> None:
-    endless = yaml.safe_load((project / "dvc.yaml").read_text())
-    endless["stages"]["demo_data"]["cmd"] = "echo $$ > started; sleep 600"
-    (project / "dvc.yaml").write_text(yaml.safe_dump(endless, sort_keys=False))
-    flow = subprocess.Popen([sys.executable, "-m", "pipeline", "reproduce"], cwd=project, stderr=subprocess.PIPE, text=True,
-                            env=own_environment())
-    deadline = time.monotonic() + 60
-    while not (project / "started").exists() or not (project / "started").read_text().strip():
-        assert time.monotonic() < deadline and flow.poll() is None
+def test_whatever_ends_the_flow_leaves_no_process_and_no_lock_and_what_may_pass_is_tried_again(tmp_path: Path, server: str) -> None:
+    ends = {"ctrl-c": signal.SIGINT, "kill": signal.SIGTERM, "closed terminal": signal.SIGHUP, "kill -9": signal.SIGKILL, "page": None}
+    roots = {name: make_project(tmp_path / name / "project", **ENDLESS) for name in ends}
+    flows = {name: start_mmldm(root, "reproduce", "--to", "demo_data", api=server) for name, root in roots.items()}
+    passing = make_project(tmp_path / "passing/project", demo_data={
+        "cmd": "if [ ! -e tried ]; then touch tried; exit 75; fi; mkdir -p data/demo_data/clips"})
+    retried = start_mmldm(passing, "reproduce", "--to", "demo_data", api=server)
+    for root in roots.values():
+        wait_until(lambda root=root: (root / "started").exists() and bool((root / "started").read_text().strip()))
+    for name, number in ends.items():
+        if number is not None:
+            flows[name].send_signal(number)
+    for run in asked(server, "flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}):
+        if run["parameters"]["root"] == str(roots["page"]):
+            asked(server, f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}})
+    for name, flow in flows.items():
+        said = flow.communicate(timeout=60)[0].splitlines()
+        assert flow.returncode == (-signal.SIGKILL if name == "kill -9" else 130), name
+        assert name == "kill -9" or said[-1] == (
+            "reproduce    stopped | ran none | up to date none | interrupted demo_data | finished work is kept, "
+            "go on with: mmldm reproduce --to demo_data"), (name, said)
+    for name, root in roots.items():
+        wait_until(lambda root=root: not processes_in(root), 15)
+        assert mmldm(root, "check")[0] == 0, name
+    said = retried.communicate(timeout=60)[0].splitlines()
+    assert retried.returncode == 0, said
+    assert "demo_data    failed, but that may pass (the stage asked for it); starts again in 10s" in said
+
+
+def asked(server: str, path: str, body: dict[str, Any]) -> Any:
+    """What the server answers."""
+    request = urllib.request.Request(f"{server}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def processes_in(root: Path) -> list[str]:
+    """Processes that work in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(root):
+                found.append(" ".join(process.cmdline()))
+        except (psutil.Error, OSError):
+            pass
+    return found
+
+
+def wait_until(true: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
         time.sleep(0.1)
-    flow.send_signal(number)
-    _, said = flow.communicate(timeout=40)
-    assert flow.returncode == 130
-    assert said.splitlines()[-1] == "reproduce: stopped; finished stages are kept, go on with: mmldm reproduce"
-    assert not psutil.pid_exists(int((project / "started").read_text()))
-    assert mmldm(project, "check").returncode == 0
