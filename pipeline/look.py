@@ -38,7 +38,7 @@ def metrics_table(metrics: Mapping[str, float]) -> list[str]:
 
 
 def metrics_rows(metrics: Mapping[str, float]) -> list[tuple[str, ...]]:
-    """The figures of `data/evaluate/metrics.json` below a header: protocol, task, name, value, and its interval and floor where they are."""
+    """The figures of `data/evaluate/metrics.json` below a header: protocol, task, name, value, interval and floor where they are."""
     rows: list[tuple[str, ...]] = [("protocol", "task", "figure", "value", "95% interval", "floor")]
     for key, value in metrics.items():
         name = key.rsplit("/", 1)[-1]

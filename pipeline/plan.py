@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.dvc_tool import dvc_status
 from pipeline.errors import RunError
 from pipeline.graph import Graph
+from pipeline.lock_file import recorded_stages
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,11 @@ def select(graph: Graph, selection: Selection) -> list[str]:
 
 
 def _require_inputs(root: Path, graph: Graph, run: Sequence[str], before: Sequence[str]) -> None:
+    recorded = recorded_stages(root)
     for name in run:
         for earlier in before:
-            if earlier in graph.upstream[name] and not all((root / out).exists() for out in graph.stages[earlier].outs):
+            made = earlier in recorded and all((root / out).exists() for out in graph.stages[earlier].outs)  # half an output exists too
+            if earlier in graph.upstream[name] and not made:
                 raise RunError(f"{name} needs {graph.stages[earlier].outs[0]}, which {earlier} has not made yet; "
                                f"begin there: mmldm reproduce --from {earlier}")
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from prefect.blocks.webhook import Webhook
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import TerminationSignal
 from prefect.flows import Flow
 from prefect.states import State
 from prefect.utilities.asyncutils import run_coro_as_sync
@@ -74,6 +75,8 @@ def require_alerts(alerts: AlertParams) -> None:
 
 def tell_of_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State) -> None:
     """Hook of a flow for its failure or crash; its parameter `root` says whose params.yaml names the people to tell."""
+    if isinstance(state.data, (KeyboardInterrupt, TerminationSignal)):
+        return  # somebody has stopped it, and knows
     root = Path(str(flow_run.parameters.get("root", ".")))
     tell(root, f"mmldm: {flow.name} {(state.name or 'failed').lower()} in {root.name}", state.message or "it gave no reason")
 

@@ -3,6 +3,8 @@
 Import it after `pipeline.flows.settings.prepare_prefect`.
 """
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from pipeline.flows.alerts import tell, tell_of_failure
+from pipeline.flows.watch import watch_for_cancellation
 from pipeline.retrain import cycle
 from pipeline.retrain.registry import read_registry, table_lines
 from pipeline.retrain.told import sentence
@@ -37,7 +40,8 @@ def retrain(root: Path, again: bool = False) -> cycle.Outcome:
     def as_task(name: str, step: Callable[[], Any]) -> Any:
         return run_step.with_options(name=name, task_run_name=name)(step)
 
-    outcome = cycle.retrain(root, again=again, around=as_task)
+    with watch_for_cancellation(lambda: os.kill(os.getpid(), signal.SIGTERM)):
+        outcome = cycle.retrain(root, again=again, around=as_task)
     if outcome.decision != "nothing new":
         table = "\n".join(table_lines(read_registry(root)))
         create_markdown_artifact(key="retrain", description="decision and registry", markdown=f"{sentence(outcome)}\n\n```\n{table}\n```")

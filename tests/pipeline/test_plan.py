@@ -16,6 +16,7 @@ stages:
   right: {cmd: x, deps: [data/start], outs: [data/right]}
   join: {cmd: x, deps: [data/left, data/right], outs: [data/join]}
 """
+LOCK = "schema: '2.0'\nstages:\n  start:\n    cmd: x\n  left:\n    cmd: x\n  right:\n    cmd: x\n  join:\n    cmd: x\n"
 CHANGED = {"left": [{"changed deps": {"params.yaml": {"left.depth": "modified"}, "stages/left": "modified"}}, "changed command"]}
 
 
@@ -26,6 +27,7 @@ def graph(tmp_path: Path) -> Graph:
     (tmp_path / "params.yaml").write_text("{}")
     for name in ("start", "left", "right", "join"):
         (tmp_path / "data" / name).mkdir(parents=True)
+    (tmp_path / "dvc.lock").write_text(LOCK)
     return load_graph(tmp_path)
 
 
@@ -72,6 +74,12 @@ def test_what_cannot_be_asked_for(graph, selection: Selection, said: str) -> Non
 def test_a_part_that_begins_where_nothing_is(tmp_path, graph, monkeypatch) -> None:
     (tmp_path / "data/left").rmdir()
     with pytest.raises(RunError, match="join needs data/left, which left has not made yet; begin there: mmldm reproduce --from left"):
+        planned(tmp_path, graph, monkeypatch, {}, Selection(force=("join",), start="join"))
+
+
+def test_a_part_that_begins_where_a_stage_has_failed_half_way(tmp_path, graph, monkeypatch) -> None:
+    (tmp_path / "dvc.lock").write_text(LOCK.replace("  right:\n    cmd: x\n", ""))
+    with pytest.raises(RunError, match="join needs data/right, which right has not made yet"):
         planned(tmp_path, graph, monkeypatch, {}, Selection(force=("join",), start="join"))
 
 

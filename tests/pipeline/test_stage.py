@@ -44,8 +44,8 @@ def test_what_may_pass_is_a_line_and_the_exit_code_by_which_the_flow_knows_it(mo
     def interrupted(_params: object) -> dict[str, object]:
         raise TransientError("a worker was killed; run the same command again")
 
-    monkeypatch.setattr(stage, "load_params", lambda path: None)
-    monkeypatch.setattr(stage, "prepare_torch", lambda params: None)
+    monkeypatch.setattr(stage, "load_params", lambda path: SimpleNamespace(compute=None))
+    monkeypatch.setattr(stage, "prepare_torch", lambda compute: None)
     with pytest.raises(SystemExit) as ended:
         stage_main("decode", interrupted)
     assert ended.value.code == TRY_AGAIN == 75
