@@ -57,8 +57,8 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, kl_latent: KLLat
 
 
 def fit(seed: int, compute: ComputeParams, clip: ClipParams, params: AutoencoderParams, shapes: Shapes, windows: MomentWindows,
-        held_out: MomentWindows, klvae: KLVAE, work: Work, warm_start: str | None) -> MultiModalAutoencoder:
-    """Train; the averaged network, in eval mode on the device."""
+        held_out: MomentWindows | None, klvae: KLVAE, work: Work, warm_start: str | None) -> MultiModalAutoencoder:
+    """Train, and measure on `held_out`, if there are any, at every checkpoint; the averaged network, in eval mode on the device."""
     if params.discriminator.max_items % world_size():
         raise TrainingError(f"params.yaml: autoencoder.discriminator.max_items is {params.discriminator.max_items}, which {world_size()} "
                             f"processes cannot share evenly; set a multiple of {world_size()}, or 0")
@@ -80,9 +80,10 @@ def fit(seed: int, compute: ComputeParams, clip: ClipParams, params: Autoencoder
         return {**windows.training_batch(index, params.train.batch_size, seed), "step": torch.tensor(step)}
 
     def validate(average: nn.Module) -> dict[str, float]:
-        assert isinstance(average, GeneratorObjective)
+        assert isinstance(average, GeneratorObjective) and held_out is not None
         return measure(Autoencoder(average.model, pick_device(compute)), held_out, VALIDATION_WINDOWS)
 
-    average = train("autoencoder", params.train, phases, batch_at, seed=seed, compute=compute, work=work, validate=validate)
+    average = train("autoencoder", params.train, phases, batch_at, seed=seed, compute=compute, work=work,
+                    validate=None if held_out is None else validate)
     assert isinstance(average, GeneratorObjective)
     return average.model

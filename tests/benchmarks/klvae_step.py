@@ -7,19 +7,16 @@ a large matrix product or convolution of the same precision in the same process:
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.contracts.outputs import Work
 from pipeline.params import ComputeParams, KLVAEParams, load_params
@@ -28,6 +25,7 @@ from stages.encode.moments import Encoder
 from stages.klvae.model import KLVAE, build_scratch
 from stages.klvae.pretrained import PerceptualDistance
 from stages.klvae.train import fit, freeze_encoder
+from tests.benchmarks.machine import clock, count_tflop, memory_gib, peak_tflops
 
 PRESETS = Path(__file__).parents[2] / "pipeline" / "presets"
 ROWS = {"demo": "demo: scratch", "l1": "finetuning: L1", "lpips": "finetuning: L1, LPIPS",
@@ -97,7 +95,7 @@ def measure(row: str, arguments: argparse.Namespace) -> dict[str, float | str]:
         tflop = count_tflop(lambda: steps_of(model, klvae, perceptual, compute, side, 1))
         seconds = steps_of(model, klvae, perceptual, compute, side, 2 + arguments.steps)[1:]
     precision = klvae.train.precision if row != "encode" else "fp32"
-    gib = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    gib = memory_gib(device)
     count = klvae.train.batch_size if row == "demo" else arguments.batch
     return {"side": side, "images": count, "precision": precision, "sec": sorted(seconds)[len(seconds) // 2], "tflop": tflop,
             "peak": peak_tflops(device, precision), "gib": gib}
@@ -129,31 +127,6 @@ def steps_of(model: KLVAE, klvae: KLVAEParams, perceptual: PerceptualDistance | 
         work = Work(Path(folder), Path(folder), {})
         fit(0, compute, replace(klvae, train=replace(klvae.train, steps=count)), model, perceptual, images, work)  # type: ignore[arg-type]
     return [after - before for before, after in zip(images.asked, images.asked[1:], strict=False)]
-
-
-def count_tflop(work: Callable[[], object]) -> float:
-    """10^12 operations of matrix products and convolutions, forwards and backwards; it also warms up."""
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops() / 1e12
-
-
-def clock(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def peak_tflops(device: torch.device, precision: str) -> float:
-    """10^12 operations a second of a large matrix product or of a large 3x3 convolution, whichever is faster; the best of some."""
-    size, side = (8192, 256) if device.type == "cuda" else (1536, 64)
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    torch.backends.cuda.matmul.allow_tf32 = True  # as cuDNN's convolutions do
-    matrix = torch.randn(size, size, device=device, dtype=dtype)
-    maps, kernel = torch.randn(4, 256, side, side, device=device, dtype=dtype), torch.randn(256, 256, 3, 3, device=device, dtype=dtype)
-    works = {2 * size**3: lambda: matrix @ matrix, 2 * maps.numel() * 256 * 9: lambda: torch.nn.functional.conv2d(maps, kernel, padding=1)}
-    with torch.no_grad():  # the sum waits for the GPU
-        return max(count / min(clock(lambda work=work: work().sum().item()) for _ in range(8)) / 1e12 for count, work in works.items())
 
 
 if __name__ == "__main__":
