@@ -1,13 +1,14 @@
-"""The command `mmldm` (= `python -m pipeline`): check, reproduce, preset, look, sweep, generate, export. Run from the project's folder."""
+"""The command `mmldm` (= `python -m pipeline`), run from the project's folder; its commands: `mmldm --help`."""
 
 import argparse
 import contextlib
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from pipeline.commands import export_parser, generate_parser
+from pipeline.commands import efficiency_options, export_parser, generate_parser
 from pipeline.errors import RunError, UserError
 from pipeline.preset import KEPT, NAMES, preset_headline, preset_text, use_preset
 from pipeline.progress import human_seconds, say
@@ -89,6 +90,11 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--print", action="store_true", help="print each row's command (the default)")
     what.add_argument("--queue", action="store_true", help="hand the rows to DVC's queue; nothing runs before: dvc queue start")
     sweeps.set_defaults(run=sweep)
+    tables = command("table", "a table of the paper with this run's figures beside the printed ones; table 2 is measured")
+    tables.add_argument("number", type=int, choices=(1, 2, 4, 5, 6), metavar="N",
+                        help="1 results, 2 efficiency of this machine, 4 sizes, 5 ablation, 6 loss weights")
+    efficiency_options(tables.add_argument_group("table 2"))
+    tables.set_defaults(run=table)
     for name, (_, _, text) in OF_STAGES.items():
         command(name, text)
     return top
@@ -219,6 +225,19 @@ def sweep(chosen: argparse.Namespace) -> None:
         say("sweep", f"left out: {name} ({why})")
     say("sweep", f"{len(found.rows)} rows are queued: {', '.join(row.name for row in found.rows)}")
     say("sweep", "run them: dvc queue start | look: dvc queue status | compare: dvc exp show --only-changed")
+
+
+def table(chosen: argparse.Namespace) -> None:
+    from pipeline.paper_tables import efficiency, table_lines
+
+    if chosen.number != 2:
+        print("\n".join(table_lines(chosen.number, ROOT)))
+        return
+    command = [sys.executable, "-m", "stages.efficiency", "--batch", str(chosen.batch), "--steps", str(chosen.steps)]
+    measured = subprocess.run([*command, *(["--no-search"] if chosen.no_search else [])], stdout=subprocess.PIPE, text=True)
+    if measured.returncode:
+        sys.exit(measured.returncode)  # it has said why
+    print("\n".join(efficiency(json.loads(measured.stdout))))
 
 
 def preset_list(_: argparse.Namespace) -> None:

@@ -1,5 +1,5 @@
-"""Command lines of `mmldm generate` and `mmldm export`, which stages/sample carries out: here, so that --help and a typing error need no
-network's libraries."""
+"""Command lines of `mmldm generate` and `mmldm export`, which stages/sample carries out, and of what stages/efficiency measures:
+here, so that --help and a typing error need no network's libraries."""
 
 import argparse
 from pathlib import Path
@@ -43,3 +43,18 @@ def export_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to; must not exist")
     parser.add_argument("--force", action="store_true", help="replace an earlier export")
     return parser
+
+
+def efficiency_options(parser: argparse._ActionsContainer) -> None:
+    """Of `mmldm table 2` and `python -m stages.efficiency`."""
+    parser.add_argument("--batch", type=_count, default=2, metavar="N", help="windows of a step and of a sampling (2, as the paper)")
+    parser.add_argument("--steps", type=_count, default=5, metavar="N", help="timed training steps, of which the median counts (5)")
+    parser.add_argument("--no-search", action="store_true", help="leave out the search for the largest batches (on a GPU, minutes)")
+
+
+def _count(text: str) -> int:
+    """A whole number of 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}, expected 1 or more")
+    return value

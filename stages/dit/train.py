@@ -17,6 +17,7 @@ from pipeline.shared_batch import own
 from pipeline.training import Phase, begin_with, train
 from stages.dit.checkpoint import make_network, save
 from stages.dit.data import Posteriors, batch_indices, evenly_spaced, open_posteriors
+from stages.dit.model import multiply_adds
 from stages.dit.objective import DiTLoss
 from stages.dit.pairs import ContinuedWindows, following_pairs, pairs_per_batch, require_pairs
 from stages.dit.validation import MAX_HELD_OUT, held_out_losses
@@ -46,7 +47,8 @@ def run(*, seed: int, compute: ComputeParams, clip: ClipParams, dit: DiTParams, 
         save(work.folder, trained.network, statistics)
         write_text(work.folder / "metrics.json", json.dumps({"held_out": {k: round(v, 5) for k, v in losses.items()}}, indent=1) + "\n")
         work.counts.update(training_windows=len(training.windows), held_out_windows=len(held_out.windows), steps=dit.train.steps,
-                           parameters=sum(p.numel() for p in network.parameters()))
+                           parameters=sum(p.numel() for p in network.parameters()),
+                           multiply_adds=multiply_adds(dit, network.num_tokens, attention=False))
         return {**work.counts, "held_out_loss": f"{losses['loss']:.4f}", "out": out}
 
 
