@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.commands import efficiency_options, export_parser, generate_parser
+from pipeline.commands import efficiency_options, evaluate_parser, export_parser, generate_parser
 from pipeline.errors import RunError, UserError
 from pipeline.preset import KEPT, NAMES, preset_headline, preset_text, use_preset
 from pipeline.progress import human_seconds, say
@@ -18,6 +18,7 @@ ROOT = Path(".")
 OF_STAGES = {
     "generate": ("stages.sample.generate", generate_parser, "make videos with sound: from a class, a text, a sound, a picture or a video"),
     "export": ("stages.sample.export", export_parser, "write the trained networks as one folder, for use on another machine"),
+    "evaluate": ("stages.evaluate.folders", evaluate_parser, "measure any two folders of videos by a protocol, without the pipeline"),
 }
 """Commands that a stage's package holds: started as a process of their own, with the rest of the command line."""
 

@@ -1,5 +1,5 @@
-"""Command lines of `mmldm generate` and `mmldm export`, which stages/sample carries out, and of what stages/efficiency measures:
-here, so that --help and a typing error need no network's libraries."""
+"""Command lines of `mmldm generate` and `mmldm export`, which stages/sample carries out, of `mmldm evaluate`, and of what
+stages/efficiency measures: here, so that --help and a typing error need no network's libraries."""
 
 import argparse
 from pathlib import Path
@@ -58,3 +58,21 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value}, expected 1 or more")
     return value
+
+
+def evaluate_parser() -> argparse.ArgumentParser:
+    """Of `mmldm evaluate`."""
+    parser = argparse.ArgumentParser(prog="mmldm evaluate",
+                                     description="Measure any two folders of videos by a protocol, without the pipeline.")
+    parser.add_argument("--generated", type=Path, required=True, metavar="FOLDER", help="videos of one rate and size")
+    parser.add_argument("--reference", type=Path, required=True, metavar="FOLDER", help="real videos")
+    parser.add_argument("--protocol", required=True, metavar="NAME", help="mm-ldm-256, mm-ldm-64, mm-diffusion, cmmd or demo")
+    parser.add_argument("--out", type=Path, default=Path("figures"), metavar="FOLDER",
+                        help="for metrics.parquet, metrics.json and the features, which a later call finds again (figures)")
+    parser.add_argument("--floor", default="half", metavar="FOLDER",
+                        help="other real videos, for the floor; half: half of the reference's, which is then compared with the other half; "
+                             "none: compare with all of it, without a floor (half)")
+    parser.add_argument("--train", type=Path, metavar="FOLDER", help="what was learnt from, for the figures ..._to_train")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws of windows and intervals (0)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"))
+    return parser

@@ -4,10 +4,10 @@ The published figures use the ViT-g of VideoMAE V2 finetuned on Something-Someth
 weights give other numbers. Its names are those of the authors, put into the classes of transformers here.
 """
 
-import copy
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
-from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from pipeline.contracts.window_sets import Window
 from stages.evaluate.extractors.extractor import InputContract, stack_frames
@@ -16,8 +16,10 @@ from stages.evaluate.extractors.published import PublishedExtractor
 from stages.evaluate.extractors.weights import filled, load_state
 
 NUM_FRAMES, INPUT_PX, NUM_CLASSES = 16, 224, 174
-VIT_G = VideoMAEConfig(image_size=INPUT_PX, patch_size=14, tubelet_size=2, num_frames=NUM_FRAMES, hidden_size=1408, num_hidden_layers=40,
-                       num_attention_heads=16, intermediate_size=6144, layer_norm_eps=1e-6, use_mean_pooling=True)
+VIT_G: Mapping[str, Any] = {
+    "image_size": INPUT_PX, "patch_size": 14, "tubelet_size": 2, "num_frames": NUM_FRAMES, "hidden_size": 1408, "num_hidden_layers": 40,
+    "num_attention_heads": 16, "intermediate_size": 6144, "layer_norm_eps": 1e-6, "use_mean_pooling": True}
+"""Of transformers' VideoMAEConfig."""
 LAYER_NAMES = {"norm1": "layernorm_before", "norm2": "layernorm_after", "attn.proj": "attention.output.dense",
                "mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"}
 
@@ -30,16 +32,18 @@ class VideoMAE(PublishedExtractor):
     modality = "video"
     metrics = ("fvd",)
     batch_size = 4
-    config = VIT_G
+    config: Mapping[str, Any] = VIT_G
     contract = InputContract(num_frames=NUM_FRAMES)
     input = "frames / 255, stretched to 224 x 224 (bilinear), not normalised (cd-fvd); mean of all tokens, normalised"
 
     def open(self) -> nn.Module:
-        config = copy.deepcopy(self.config)
+        from transformers import VideoMAEConfig, VideoMAEForVideoClassification
+
+        config = VideoMAEConfig(**self.config)
         config.num_labels = NUM_CLASSES
         network = VideoMAEForVideoClassification(config)
         assert network.fc_norm is not None
-        network.fc_norm.eps = self.config.layer_norm_eps  # transformers leaves torch's own
+        network.fc_norm.eps = config.layer_norm_eps  # transformers leaves torch's own
         state = transformers_names(load_state(self.file, self.entry(), inside="module"))
         return filled(network, state, self.entry(), self.file)
 

@@ -11,7 +11,7 @@ import torch
 import torchvision.models.video as published_video
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, VideoMAEConfig
+from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
 from pipeline.contracts.window_sets import Window
 from pipeline.errors import AbsentWeights, WeightsError
@@ -26,7 +26,7 @@ from stages.evaluate.extractors.panns import PANNs
 from stages.evaluate.extractors.pe_av import PEAV
 from stages.evaluate.extractors.torchvision_video import R3D18, MViTV2S
 from stages.evaluate.extractors.vggish import VGGish, VGGishNetwork
-from stages.evaluate.extractors.videomae import VideoMAE, transformers_names
+from stages.evaluate.extractors.videomae import VIT_G, VideoMAE, transformers_names
 from stages.evaluate.features import take
 
 RATE = 8000
@@ -97,8 +97,7 @@ def test_i3d_as_torchscript_is_called_as_stylegan_v_calls_it(tmp_path: Path) -> 
     assert np.allclose(found[1, 4:], pair[1].frames.mean((0, 1, 2)), atol=1e-2)
 
 
-SMALL_VIDEOMAE = VideoMAEConfig(image_size=224, patch_size=56, tubelet_size=2, num_frames=16, hidden_size=32, num_hidden_layers=2,
-                                num_attention_heads=2, intermediate_size=64, layer_norm_eps=1e-6, use_mean_pooling=True)
+SMALL_VIDEOMAE = {**VIT_G, "patch_size": 56, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 
 
 def authors_videomae(state: dict[str, Tensor], video: Tensor) -> Tensor:
