@@ -271,12 +271,12 @@ class Retraining:
         check_out(self.work, self.raw.path)
         data = self.work.folder / self.raw.path
         if self.params.retrain.source == "import":
-            self.work.dvc("update", "--quiet", self.raw.dvc_file)
+            self.work.dvc("update", self.raw.dvc_file)
         else:
             self.leave_to_the_user(data)
             add_files(self.accepted, data)
             if any(self.accepted.rglob("*")):
-                self.work.dvc("add", "--quiet", self.raw.path)
+                self.work.dvc("add", self.raw.path)
         text = self.work.text(self.raw.dvc_file)
         return {"dvc": text, "version": version_of(text)}
 
@@ -316,7 +316,7 @@ class Retraining:
         self.work.hold(self.base, files)
         if warm:
             self.copy_start(cycle.champion)
-            self.work.dvc("add", "--quiet", START)
+            self.work.dvc("add", START)
             files[f"{START}.dvc"] = self.work.text(f"{START}.dvc")
         check_out(self.work, self.raw.path)
         self.work.dvc("repro")

@@ -28,14 +28,15 @@ class CommandError(RunError):
         self.said = said
 
 
-def run_owned(command: Sequence[str], folder: Path, environment: Mapping[str, str], name: str) -> None:
-    """Run a command to its end; what it says goes on to this process's stderr.
+def run_owned(command: Sequence[str], folder: Path, environment: Mapping[str, str], name: str, *, shown: bool = True) -> None:
+    """Run a command to its end.
 
     Args:
         command: program and arguments; no shell reads them.
         folder: where it runs.
         environment: the whole of it.
         name: for the error text.
+        shown: what it says goes on to this process's stderr.
 
     Raises:
         CommandError: it failed; with its last words.
@@ -47,7 +48,8 @@ def run_owned(command: Sequence[str], folder: Path, environment: Mapping[str, st
     try:
         for line in process.stdout:
             said.append(line.rstrip())
-            print(line, end="", file=sys.stderr, flush=True)
+            if shown:
+                print(line, end="", file=sys.stderr, flush=True)
         code = process.wait()
     except BaseException:
         _end_group(process)

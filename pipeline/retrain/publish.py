@@ -38,7 +38,7 @@ def push(root: Path, rows: Sequence[dict[str, Any]], raw_dvc_file: str) -> str:
         copy = Workspace(root, "publish")
         try:
             copy.hold(row["commit"], {})
-            copy.dvc("push", "--quiet", *([] if row["decision"] == "promoted" else [raw_dvc_file]))
+            copy.dvc("push", *([] if row["decision"] == "promoted" else [raw_dvc_file]))
         except RunError as error:
             return f"{row['model']} could not be sent to the DVC remote {default_remote(root)} ({error})"
         row["pushed"] = True

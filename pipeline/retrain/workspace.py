@@ -65,15 +65,15 @@ class Workspace:
         locked = yaml.safe_load(self.text(LOCK)).get("stages", {}) if (self.folder / LOCK).exists() else {}
         absent = [name for name, stage in locked.items() if any(not (self.folder / out["path"]).exists() for out in stage.get("outs", []))]
         if absent:
-            self.dvc("checkout", "--force", "--quiet", "--allow-missing", *absent)
+            self.dvc("checkout", "--force", "--allow-missing", *absent)
 
     def dvc(self, *arguments: str) -> None:
-        """Run a DVC command here; what it and its stages say goes on to this process's stderr.
+        """Run a DVC command here; what `repro` and its stages say goes on to this process's stderr.
 
         Raises:
             RunError: it failed; its last error line.
         """
-        run_owned(dvc_command(*arguments), self.folder, dvc_environment(), f"dvc {arguments[0]}")
+        run_owned(dvc_command(*arguments), self.folder, dvc_environment(), f"dvc {arguments[0]}", shown=arguments[0] == "repro")
 
     def check_out_data(self, *targets: str) -> None:
         """Put what dvc.lock and the .dvc files say in its place: from the cache, or from the remote where the cache has not got it.
@@ -85,11 +85,11 @@ class Workspace:
             RunError: neither has it.
         """
         try:
-            self.dvc("checkout", "--force", "--quiet", *targets)
+            self.dvc("checkout", "--force", *targets)
         except RunError as error:
             if default_remote(self.root) is None:
                 raise RunError(f"{error} (and there is no DVC remote to fetch it from)") from None
-            self.dvc("pull", "--force", "--quiet", *targets)
+            self.dvc("pull", "--force", *targets)
 
     def text(self, path: str) -> str:
         """A file's text."""
