@@ -15,6 +15,7 @@ from pipeline.params import (
     AudioImagesParams,
     AudioParams,
     ClipParams,
+    LatentsParams,
     Params,
     PretrainedParams,
     SampleParams,
@@ -88,7 +89,7 @@ def project_parts(data: Path, params: Params) -> Parts:
     settings = Settings(
         clip=build(ClipParams, trained["clip"], "clip"), audio=build(AudioParams, trained["audio"], "audio"),
         audio_images=build(AudioImagesParams, trained["audio_images"], "audio_images"), vocoder=params.vocoder, sample=params.sample,
-        text_encoder=build(PretrainedParams, cached["latents"]["text_encoder"], "latents.text_encoder"))
+        text_encoder=build(LatentsParams, cached["latents"], "latents").text_encoder)
     return Parts(data / "klvae", data / "autoencoder", data / "dit", settings)
 
 

@@ -8,12 +8,14 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from pipeline.contracts.outputs import stage_output
 from pipeline.contracts.samples import read_lossless
@@ -142,6 +144,26 @@ def test_only_an_earlier_export_is_replaced_and_only_when_asked(project: Project
     exported(project, out, force=True)
     assert {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()} == first
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "thesis"]
+
+
+def test_pretrained_parts_come_along_as_safetensors_and_are_named_with_their_licences(project: Project, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    SpeechT5HifiGan(SpeechT5HifiGanConfig(upsample_initial_channel=16, resblock_kernel_sizes=[3], resblock_dilation_sizes=[[1]],
+                                          initializer_range=0.15)).save_pretrained(tmp_path / "hifigan")
+    settings = project.parts.settings
+    pretrained = replace(settings.vocoder.pretrained, source=str(tmp_path / "hifigan"))
+    parts = replace(project.parts, settings=replace(settings, vocoder=replace(settings.vocoder, kind="speecht5_hifigan",
+                                                                              pretrained=pretrained)))
+    export(project.root / "data", parts, tmp_path / "model", force=False)
+    shutil.rmtree(tmp_path / "hifigan")
+    assert (tmp_path / "model/vocoder/model.safetensors").is_file()
+    card = (tmp_path / "model/README.md").read_text()
+    assert "| vocoder | a local folder | not known here; see where it came from |" in card and str(tmp_path) not in card
+    [path] = generate(parse(["--out", str(tmp_path / "a.mp4")]), exported_parts(tmp_path / "model"), CPU)
+    assert read_lossless(path.with_suffix(".npz"))[1].any()
+    named = replace(settings.vocoder, kind="speecht5_hifigan", pretrained=replace(pretrained, source="microsoft/speecht5_hifigan"))
+    card = model_card(project.root / "data", replace(parts, settings=replace(settings, vocoder=named)))
+    assert "| vocoder | `microsoft/speecht5_hifigan` | MIT |" in card
 
 
 def test_a_model_of_texts_brings_its_text_encoder(text_project: Project, tmp_path: Path) -> None:
