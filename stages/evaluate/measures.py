@@ -10,6 +10,7 @@ from stages.evaluate import (
     av_align,
     beats,
     class_accuracy,
+    clouds,
     distances,
     memorisation,
     reconstruction,
@@ -20,6 +21,7 @@ from stages.evaluate.evaluation import Evaluation, Group
 
 MEASURES: Mapping[str, Callable[[Evaluation, Group], None]] = {
     "distances": distances.measure,
+    "clouds": clouds.measure,
     "audio_distances": audio_distances.measure,
     "sound_classes": sound_classes.measure,
     "class_accuracy": class_accuracy.measure,

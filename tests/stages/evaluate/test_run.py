@@ -49,6 +49,7 @@ def test_every_task_gets_the_figures_of_what_it_generates(finished_run) -> None:
     assert metrics["reconstruction"]["rfvd_local"] < 1e-6
     assert metrics["real"]["video_class_accuracy_local"] == 1 and metrics["real"]["audio_class_accuracy_local"] == 1
     assert "set evaluate.extractors.i3d_styleganv" in missing(finished.root / "evaluate")["svg/fvd_i3d_styleganv"]
+    assert {"precision_video_local", "recall_audio_local", "coverage_video_local_floor", "coverage_video_local_low"} <= set(metrics["svg"])
     assert {"kl_local", "fad_local_per_sample"} <= set(metrics["v2a"]) and "kl_local" not in metrics["svg"]
     fvd = next(row for row in metrics_rows(finished.root / "evaluate") if (row["name"], row["task"]) == ("fvd_local", "svg"))
     assert (fvd["extractor"], fvd["num_samples"], fvd["num_frames"], fvd["fps"], len(fvd["weights"])) == ("local", 8, 10, 10, 64)
