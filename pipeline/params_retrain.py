@@ -12,7 +12,7 @@ class GateMetricParams:
     """A figure of data/evaluate/metrics.json, and which way is better."""
 
     metric: str
-    """`<task>/<name>`, such as svg/fvd_local; with `<protocol>/` before it where several protocols have it."""
+    """`<protocol>/<task>/<name>`, such as demo/svg/fvd_local; the protocol may be left out where only one has the figure."""
     better: Literal["lower", "higher"]
 
 

@@ -63,8 +63,8 @@ def test_a_better_model_is_promoted_and_what_cannot_be_used_goes_aside(project: 
     row = read_registry(project)[-1]
     assert (row["new_files"], row["rejected_files"], row["warm_start"]) == (1, 4, "model-0001")
     # Both were measured with the four clips: the champion's stored figure was of three.
-    assert json.loads(row["champion_metrics"])["svg/fvd_local"] == 1000 - 6 + 0.04
-    assert json.loads(row["metrics"])["svg/fvd_local"] == 1000 - 10 + 0.04
+    assert json.loads(row["champion_metrics"])["demo/svg/fvd_local"] == 1000 - 6 + 0.04
+    assert json.loads(row["metrics"])["demo/svg/fvd_local"] == 1000 - 10 + 0.04
     assert git(project, "rev-parse", "champion") == git(project, "rev-parse", "model-0002") == row["commit"]
     committed = yaml.safe_load(git(project, "show", "champion:params.yaml"))
     assert committed["warm_start"]["dit"] == "data/start/model-0001/dit"
