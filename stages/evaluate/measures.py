@@ -11,6 +11,7 @@ from stages.evaluate import (
     beats,
     class_accuracy,
     clouds,
+    desync,
     distances,
     memorisation,
     reconstruction,
@@ -29,5 +30,6 @@ MEASURES: Mapping[str, Callable[[Evaluation, Group], None]] = {
     "events": synchrony.measure,
     "av_align": av_align.measure,
     "beats": beats.measure,
+    "desync": desync.measure,
     "memorisation": memorisation.measure,
 }
