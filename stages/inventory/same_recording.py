@@ -132,8 +132,8 @@ def _whole_sound(path: Path, zero_sec: float) -> tuple[float, np.ndarray]:
 
 def _decoded_sound(path: Path, zero_sec: float, begin_sec: float, end_sec: float) -> tuple[float, np.ndarray]:
     """(time of the first sample, float [n] at RATE_HZ) of a stretch, begun somewhat earlier so that decoder and filter have settled."""
-    pieces: list[np.ndarray] = []
-    first_sec, rate_hz = 0.0, 0
+    heard = av.AudioFifo()
+    first_sec: float | None = None
     with _entered(path, zero_sec, begin_sec) as container:
         audio = sound_stream(container)
         audio.codec_context.thread_count = 1
@@ -144,15 +144,17 @@ def _decoded_sound(path: Path, zero_sec: float, begin_sec: float, end_sec: float
             if time_sec > end_sec:
                 break
             if time_sec >= begin_sec - LEAD_SEC:
-                first_sec, rate_hz = (first_sec, rate_hz) if pieces else (time_sec, frame.sample_rate)
-                pieces.append(float_samples(frame))
-    if not pieces:
+                first_sec = time_sec if first_sec is None else first_sec
+                frame.pts = None  # one after the other, whatever gaps lie between them
+                heard.write(frame)
+    whole = heard.read() if first_sec is not None else None
+    if whole is None or first_sec is None:
         raise ValueError("no sound there")
     resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE_HZ)
-    mono = av.AudioFrame.from_ndarray(np.concatenate(pieces, axis=1).mean(axis=0, keepdims=True), format="flt", layout="mono")
-    mono.sample_rate = rate_hz
+    mono = av.AudioFrame.from_ndarray(float_samples(whole).mean(axis=0, keepdims=True), format="flt", layout="mono")
+    mono.sample_rate = whole.sample_rate
     wave = np.concatenate([piece.to_ndarray()[0] for one in (mono, None) for piece in resampler.resample(one)])
-    return first_sec, scipy.signal.sosfilt(BAND, wave)
+    return first_sec, scipy.signal.sosfilt(BAND, wave).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
