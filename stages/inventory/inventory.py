@@ -1,12 +1,13 @@
 """The run of the inventory: list, measure what is new, cut into clips, split, write."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
 import scipy
 
 from pipeline.contracts.clips import write_clips
-from pipeline.contracts.outputs import Work, stage_output
+from pipeline.contracts.outputs import Work, stage_output, write_text
 from pipeline.contracts.recipe import recipe
 from pipeline.contracts.sources import PAIRS, PAIRS_SCHEMA, SOURCES, SOURCES_SCHEMA, write_sources
 from pipeline.errors import DataError
@@ -20,7 +21,8 @@ from stages.inventory.labels import read_labels
 from stages.inventory.listing import Candidate, list_files, require_folder
 from stages.inventory.measured import Outcome, outcome_from
 from stages.inventory.pairs import judged_by, judged_pairs
-from stages.inventory.quality import write_quality
+from stages.inventory.quality import quality
+from stages.inventory.quality_lines import quality_lines
 from stages.inventory.reasons import counted
 from stages.inventory.same_recording import Verdict, verdict_from
 from stages.inventory.split import SplitSource, split_sources
@@ -63,13 +65,16 @@ def run(
         write_clips(work.folder, rows, rejected)
         write_sources(work.folder, source_rows(found.files, groups, split, measured_by),
                       ({**asdict(verdict), "made_by": judged_by()} for verdict in verdicts))
-        write_quality(work.folder / "quality.json", sources, rows, rejected, listing.ignored)
+        report = quality(sources, rows, rejected, listing.ignored, groups)
+        write_text(work.folder / "quality.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
         in_split = [row["split"] for row in rows]
         work.counts.update(
             sources=len(sources), groups=len({groups[item.sha256] for item in sources}), classes=len({item.class_name for item in sources}),
             clips=len(rows), train_clips=in_split.count("train"), test_clips=in_split.count("test"), rejected=len(rejected),
         )
         counts = dict(work.counts)
+    for line in quality_lines(report):
+        say("inventory", line)
     reasons = ", ".join(f"{code} {count}" for code, count in counted(rejected).items())
     return {**counts, "rejected": f"{len(rejected)} ({reasons})" if rejected else 0, "ignored": sum(listing.ignored.values()),
             "decoded": found.num_decoded, "out": out}

@@ -1,5 +1,7 @@
 """Why a file is left out: the closed list of reason codes in `rejected.parquet`."""
 
+from collections.abc import Mapping, Sequence
+
 REASONS = {
     "unreadable": "the file cannot be read (permission, a link to nothing, an error of the disk)",
     "changed_while_read": "its size, time or bytes changed between the first and the last read; it is still being written",
@@ -41,7 +43,7 @@ class RejectedFile(Exception):
         self.reason, self.detail = reason, detail
 
 
-def counted(rejected: list[dict[str, object]]) -> dict[str, int]:
+def counted(rejected: Sequence[Mapping[str, object]]) -> dict[str, int]:
     """Number of rejected files by reason, in the order of REASONS."""
     codes = [row["reason"] for row in rejected]
     return {code: codes.count(code) for code in REASONS if code in codes}

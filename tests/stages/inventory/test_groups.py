@@ -14,12 +14,12 @@ from pipeline.workers import Workers
 from stages.inventory import run
 from stages.inventory.accepted import Source
 from stages.inventory.groups import group_keys, source_id, without_conflicts
-from stages.inventory.listing import Candidate
 from stages.inventory.measure import Hashed, Named, hash_one, measure
 from stages.inventory.measured import Measured, Outcome
 from stages.inventory.near_duplicates import Fingerprint, likely_pairs, stretch
 from stages.inventory.same_recording import Pair, Side, Verdict, judge
 from stages.inventory.split import SplitSource, split_sources
+from tests.stages.inventory.made_up import made_up
 from tests.stages.inventory.scenes import write_copy, write_scene
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -63,17 +63,6 @@ def test_a_pattern_may_name_the_source_in_parts() -> None:
     assert cameras == {"gBR_sBM/d04_mBR0_ch01"}
     assert source_id("x/gBR_sBM_c01_d05_mBR0_ch01.mp4", AIST) not in cameras
     assert source_id("x/anything.mp4", None) is None
-
-
-def made_up(name: str, seconds: float, split: str = "") -> Source:
-    """A source without a file; its sha256 is its name."""
-    measured = Measured(
-        container="", video_codec="", audio_codec="", frames=1, hidden_frames=0, video_start_sec=0.0,
-        video_end_sec=seconds, audio_start_sec=0.0,
-        audio_end_sec=seconds, width_px=2, height_px=2, rotation_deg=0, size_changes=False, variable_rate=False, video_streams=1,
-        audio_streams=1, audio_rate_hz=1, audio_channels=1, audio_layout="mono", audio_peak=1.0, audio_rms=1.0, loudness_lufs=None,
-        full_scale_share=0.0, black_share=0.0, picture_change=255.0, picture_hashes=b"", sound_words=b"")
-    return Source(Candidate(f"a/{name}.mp4", "a", split), name, 1, measured, [(0.0, seconds)])
 
 
 def test_links_by_name_and_by_content_join() -> None:

@@ -112,7 +112,7 @@ def test_silence_is_accepted_and_counted_when_allowed(tmp_path: Path, make_clip:
     with pytest.raises(DataError, match=r"no clip is left of the 2 files .*silent_audio 2"):
         inventory_of(tmp_path / "raw", tmp_path / "inventory")
     inventory_of(tmp_path / "raw", tmp_path / "inventory", allow_silent=True)
-    assert json.loads((tmp_path / "inventory" / "quality.json").read_text())["sound"]["silent"] == 2
+    assert json.loads((tmp_path / "inventory" / "quality.json").read_text())["sound"]["silent"]["count"] == 2
 
 
 def test_same_bytes_whatever_the_number_of_workers(raw: Path, tmp_path: Path) -> None:
