@@ -1,9 +1,8 @@
 """Finished units of other runs of a stage, found by their content address (shard_writer.py says what a unit is)."""
 
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,12 @@ from pipeline.contracts.shards import INDEX, META
 class FinishedUnits:
     """What the folders hold, by address; bytes are checked against their hashes before they are handed out."""
 
-    def __init__(self, folders: Iterable[Path]) -> None:
+    def __init__(self, folders: Iterable[Path], hash_of: Callable[[Path], str]) -> None:
         """Args:
             folders: outputs, whole or left by a killed run; those that hold no shards are passed over.
+            hash_of: sha256 of a shard's bytes, hexadecimal.
         """
+        self._hash_of = hash_of
         self._shards: dict[Path, pa.Table] = {}
         self._places: dict[bytes, tuple[Path, int, int]] = {}  # address: shard, first row, one after the last
         for folder in folders:
@@ -71,7 +72,7 @@ class FinishedUnits:
             if place is None or place[:2] != (path, end):
                 return None
             end = place[2]
-        if end != len(rows) or set(rows.column("split").to_pylist()) != {split} or not is_undamaged(path, rows):
+        if end != len(rows) or set(rows.column("split").to_pylist()) != {split} or not is_undamaged(path, rows, self._hash_of):
             return None
         with path.open("rb") as file:
             for place, (_, meta) in zip(places, units, strict=True):
@@ -98,11 +99,10 @@ def rows_of(folder: Path) -> dict[str, pa.Table]:
     return rows
 
 
-def is_undamaged(shard: Path, rows: pa.Table) -> bool:
+def is_undamaged(shard: Path, rows: pa.Table, hash_of: Callable[[Path], str]) -> bool:
     """Whether the shard's bytes are those that were written."""
     try:
-        with shard.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest() == rows.column("shard@sha256")[0].as_py()
+        return hash_of(shard) == rows.column("shard@sha256")[0].as_py().hex()
     except OSError:
         return False
 

@@ -12,10 +12,11 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.contracts.remembered_hashes import RememberedHashes
 from pipeline.contracts.run_lock import only_run
 from pipeline.contracts.source_code import code_hash
 from pipeline.errors import DataError
@@ -27,6 +28,12 @@ VERSIONED = (
     "torch", "torchaudio", "torchvision", "diffusers", "transformers", "av", "decord", "librosa", "pillow", "scipy", "webdataset", "numpy",
     "pandas", "pyarrow",
 )
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,8 @@ class Work:
     earlier: tuple[Path, ...] = ()
     """Folders in which finished pieces of other runs may lie, read-only: the last whole output first, then what killed runs of another
     signature left. Only for a stage that asks for them."""
+    hash_of: Callable[[Path], str] = hash_file
+    """sha256 of a file's bytes, hexadecimal; a kept file that nobody has touched is not read for it."""
 
 
 @contextlib.contextmanager
@@ -83,9 +92,10 @@ def _stage_output(
         for other in others:
             shutil.rmtree(other)
     retired = room / "retired"
+    hashes_of_files = RememberedHashes(rooms.with_name(f"{out.name}.hashes.json"), hash_file)
     left = [out, retired, *(other / name for other in others for name in ("out", "scratch", "retired"))]
     work = Work(folder=room / "out", scratch=room / "scratch", counts={},
-                earlier=tuple(folder for folder in left if takes_over and folder.is_dir()))
+                earlier=tuple(folder for folder in left if takes_over and folder.is_dir()), hash_of=hashes_of_files)
     if rank() == 0:
         if room.exists() and not work.folder.exists():
             # Killed just after its output was taken: nothing in it is unfinished.
@@ -98,13 +108,14 @@ def _stage_output(
         return
     # No time and no place in it: two reproductions leave the same bytes.
     record = {"stage": out.name, "counts": work.counts, "params": effective, "inputs": hashes, "versions": versions(),
-              "content": content_hash(work.folder)}
+              "content": content_hash(work.folder, hash_of=hashes_of_files)}
     write_text(work.folder / SUCCESS, json.dumps(record, indent=1, sort_keys=True) + "\n")
     if out.exists():
         shutil.rmtree(retired, ignore_errors=True)
         out.rename(retired)
     work.folder.rename(out)
     shutil.rmtree(rooms)
+    hashes_of_files.save()
 
 
 def identity(source: Path) -> str:
@@ -153,14 +164,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
     os.replace(temporary, path)
 
 
-def content_hash(folder: Path, endings: tuple[str, ...] = ("",)) -> str:
+def content_hash(folder: Path, endings: tuple[str, ...] = ("",), hash_of: Callable[[Path], str] = hash_file) -> str:
     """Hash of every file of an output but its `_SUCCESS.json`: by it a later stage knows its input, whatever code wrote it.
 
     Args:
         endings: of the names that count, such as (".safetensors", "config.json") for a network without its metrics.
+        hash_of: sha256 of a file's bytes.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SUCCESS and path.name.endswith(endings))
-    return _digest("".join(f"{path.relative_to(folder).as_posix()}:{hash_file(path)};" for path in files))
+    return _digest("".join(f"{path.relative_to(folder).as_posix()}:{hash_of(path)};" for path in files))
 
 
 def versions() -> dict[str, str]:
@@ -174,9 +186,3 @@ def versions() -> dict[str, str]:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def hash_file(path: Path) -> str:
-    """sha256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

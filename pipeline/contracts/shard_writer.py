@@ -25,7 +25,7 @@ import webdataset as wds
 
 from pipeline.contracts.fields import encode_field, hash16
 from pipeline.contracts.finished_units import FinishedUnits, is_undamaged, rows_of, sidecar
-from pipeline.contracts.outputs import Work, atomic_path
+from pipeline.contracts.outputs import Work, atomic_path, hash_file
 from pipeline.contracts.shards import INDEX, META, index_schema
 
 Fields = Mapping[str, Any]
@@ -77,7 +77,7 @@ def write_units(
     """
     shards = plan_shards(units, shard_bytes)
     whole = _keep_whole(work.folder, shards)
-    finished = FinishedUnits(work.earlier)
+    finished = FinishedUnits(work.earlier, work.hash_of)
     rest = [(name, members) for name, members in shards if name not in whole]
     for name, members in shards:
         for _ in members if name in whole else ():
@@ -185,7 +185,7 @@ def _keep_whole(folder: Path, shards: list[tuple[str, list[Unit[Task]]]]) -> set
     for name, members in shards:
         if name in rows:
             found = [address for address, _ in groupby(rows[name].column("address").to_pylist())]
-            if found == [unit.address for unit in members] and is_undamaged(folder / name, rows[name]):
+            if found == [unit.address for unit in members] and is_undamaged(folder / name, rows[name], hash_file):
                 whole.add(name)
                 _write_rows(folder / sidecar(name), rows[name].to_pylist())  # where a run was killed while it removed them
     for path in (*folder.glob(".*.tmp"), *folder.glob(".*.rows"), *folder.glob("*.tar"), *folder.glob(INDEX)):

@@ -1,6 +1,7 @@
 """New data costs its own size, and the result equals a fresh run's: pytest tests/pipeline/contracts/test_shard_writer.py"""
 
 import hashlib
+import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.contracts.outputs import stage_output
+from pipeline.contracts import outputs
+from pipeline.contracts.outputs import hash_file, stage_output
 from pipeline.contracts.recipe import address
 from pipeline.contracts.shard_writer import Fields, Tally, Unit, plan_shards, write_units
 from pipeline.contracts.shards import ShardReader
@@ -79,6 +81,29 @@ def test_only_new_units_are_made_and_the_bytes_are_those_of_a_fresh_run(stage: S
     # All shards but the one (or two) that the new unit fell into are the same files still.
     tars = [name for name in stage.files() if name.endswith(".tar")]
     assert sum((stage.out / name).stat().st_ino not in before.values() for name in tars) <= 2 < len(tars)
+
+
+def test_kept_shards_are_read_once_and_not_again_until_they_are_touched(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(path: Path) -> str:
+        read.append(path.name)
+        return hash_file(path)
+
+    monkeypatch.setattr(outputs, "hash_file", counted)
+    stage.run([unit(i) for i in range(40)])
+    shards = sorted(path.name for path in stage.out.glob("*.tar"))
+    for path in stage.out.glob("*.tar"):
+        os.utime(path, ns=(0, path.stat().st_mtime_ns - 10**10))  # written long ago
+    stage.run([unit(i) for i in range(41)])
+    read.clear()
+    stage.run([unit(i) for i in range(42)])
+    assert len(stage.made) == 1 and len(set(read) & set(shards)) <= 4 < len(shards)
+    kept = next(path for path in stage.out.glob("*.tar") if path.name not in read)
+    content = kept.read_bytes()
+    kept.write_bytes(content[:700] + bytes([content[700] ^ 1]) + content[701:])
+    stage.run([unit(i) for i in range(42)])
+    assert kept.name in read and kept.read_bytes() == content
 
 
 def test_removed_units_disappear(stage: Stage, fresh: Callable[..., dict[str, bytes]]) -> None:
