@@ -15,6 +15,7 @@ from stages.evaluate import (
     distances,
     memorisation,
     reconstruction,
+    similarity,
     sound_classes,
     synchrony,
 )
@@ -31,5 +32,6 @@ MEASURES: Mapping[str, Callable[[Evaluation, Group], None]] = {
     "av_align": av_align.measure,
     "beats": beats.measure,
     "desync": desync.measure,
+    "similarity": similarity.measure,
     "memorisation": memorisation.measure,
 }

@@ -43,7 +43,7 @@ class Media:
 
     def __init__(self, folder: Path, clip: ClipParams, audio: AudioParams, *, decode: Path, audio_images: Path, sample: Path) -> None:
         self.folder, self.clip, self.audio, self.sample = folder, clip, audio, sample
-        self.clips, self.images = read_decoded(decode, "test"), read_audio_images(audio_images, "test")
+        self.clips, self.images = read_decoded(decode), read_audio_images(audio_images)
         self._clip_index = {key: i for i, key in enumerate(self.clips.keys)}
         self._image_index = {key: i for i, key in enumerate(self.images.keys)}
         self._of_class: dict[int, list[tuple[str, int]]] = {}
@@ -57,11 +57,11 @@ class Media:
         (folder / "media").mkdir(exist_ok=True)
 
     def real(self, clip_id: str, start_frame: int) -> Shown:
-        """A held-out window."""
+        """A real window, held out or learnt from."""
         key = window_key(clip_id, start_frame)
         if clip_id not in self._clip_index or key not in self._image_index:
-            raise DataError(f"{self.sample} was conditioned on window {key}, which {self.clips.folder} or {self.images.folder} does not "
-                            "hold; run: dvc repro sample")
+            raise DataError(f"a sample is conditioned on, or near to, window {key}, which {self.clips.folder} or {self.images.folder} "
+                            "does not hold; run: dvc repro sample evaluate")
         decoded = self.clips[self._clip_index[clip_id]]
         shown = Shown(key, str(decoded["meta"]["class_name"]), *_names(f"real-{key}"))
         if not (self.folder / shown.mp4).exists():
@@ -72,8 +72,12 @@ class Media:
             write_poster(self.folder / shown.poster, frames)
         return shown
 
-    def generated(self, row: pd.Series) -> Shown:
-        """A row of samples.parquet."""
+    def generated(self, row: pd.Series, *, on_sheet: bool = True) -> Shown:
+        """A row of samples.parquet.
+
+        Args:
+            on_sheet: whether it gets a row of its task's sheet.
+        """
         name = str(row["sample_id"])
         shown = Shown(name, str(row["class_name"]), *_names(name))
         source = self.sample / str(row["mp4"])
@@ -83,7 +87,8 @@ class Media:
         frames, _, gray = read_lossless(self.sample / str(row["lossless"]))
         write_mel(self.folder / shown.mel, gray)
         write_poster(self.folder / shown.poster, frames)
-        self._strips.setdefault(str(row["task"]), []).append(strip(frames, gray))
+        if on_sheet:
+            self._strips.setdefault(str(row["task"]), []).append(strip(frames, gray))
         return shown
 
     def write_sheets(self) -> None:

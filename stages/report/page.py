@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from stages.report.curves import Curve, curve_figure
 from stages.report.glossary import TASKS, meaning
+from stages.report.likeness import Likeness, likeness_chart
 from stages.report.media import Shown, sheet_name
 from stages.report.style import CSS
 
@@ -36,6 +37,16 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class NearPair:
+    """A sample beside the training clip nearest to it."""
+
+    sample: Shown
+    learnt: Shown
+    says: str
+    flagged: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """All that the page says."""
 
@@ -52,6 +63,10 @@ class Content:
     """Rows of metrics.parquet that have a value."""
     missing: Sequence[Mapping[str, Any]]
     """Those that have none."""
+    likenesses: Sequence[Likeness]
+    """How near samples come to training clips."""
+    suspects: Mapping[str, Sequence[NearPair]]
+    """By task, the samples that come nearest."""
     curves: Mapping[str, Sequence[Curve]]
     """By what was trained."""
     params: Mapping[str, str]
@@ -68,6 +83,7 @@ def page(content: Content) -> str:
     tasks = [task for task in TASK_ORDER if content.pairs.get(task)]
     sections = [("look", "Look and listen", "".join(_task(task, content.pairs[task]) for task in tasks)),
                 ("metrics", "Figures", _metrics(content.metrics)),
+                ("memory", "Nearest training clips", _memory(content.likenesses, content.suspects)),
                 ("absent", "What was not computed", _missing(content.missing)),
                 ("data", "The data", _data(content)),
                 ("training", "Training", _training(content.curves)),
@@ -146,7 +162,8 @@ def _metrics(rows: Sequence[Mapping[str, Any]]) -> str:
             "counts; for accuracies it is guessing; for events it is each picture beside another clip's sound. "
             "With few samples a distance is large even for perfect ones: that is why the floor has equal counts.</p>")
     columns = [("Figure", False), ("Value", True), ("Floor", True), ("What it says", False), ("Measured on", False)]
-    tables = [_table(f"{TASKS[task][0]}", columns, [_metric_cells(row) for row in of_task], f"({task}, protocol {protocol})")
+    real = {(row["protocol"], row["name"]): row["value"] for row in rows if row["task"] == "real"}
+    tables = [_table(f"{TASKS[task][0]}", columns, [_metric_cells(row, real) for row in of_task], f"({task}, protocol {protocol})")
               for protocol in dict.fromkeys(row["protocol"] for row in rows) for task in TASK_ORDER
               if (of_task := [row for row in rows if (row["protocol"], row["task"]) == (protocol, task)])]
     extractors = sorted({(row["extractor"], row["weights"][:12], row["input"]) for row in rows if row["extractor"]})
@@ -155,16 +172,44 @@ def _metrics(rows: Sequence[Mapping[str, Any]]) -> str:
     return says + f'<div class="tables">{"".join(tables)}{inputs}</div>'
 
 
-def _metric_cells(row: Mapping[str, Any]) -> list[str]:
+def _metric_cells(row: Mapping[str, Any], real: Mapping[tuple[str, str], float]) -> list[str]:
+    """Args:
+        real: by protocol and name, what held-out real clips get by the same measure.
+    """
     counts = f"{row['num_samples']} windows"
     if row["num_reference"]:
         counts += f" against {row['num_reference']}: {row['reference']}"
     by = f"<small>extractor {text(row['extractor'])}, weights {text(row['weights'][:12])}</small>" if row["extractor"] else ""
     note = f"<small>{text(row['note'])}</small>" if row["note"] else ""
     floor = f"{number(row['floor'])}<small>{text(row['floor_kind'])}</small>" if number(row["floor"]) else "none"
+    beside = real.get((row["protocol"], row["name"])) if row["task"] != "real" else None
+    floor += "" if beside is None else f"<small>real clips get {number(beside)}</small>"
+    invalid = "" if row["valid"] else _flag("not valid here")
     around = f"<small>{number(row['low'])} to {number(row['high'])}</small>" if number(row["low"]) else ""
-    return [text(row["name"]).replace("_", "_<wbr>"), number(row["value"]) + around, floor, text(meaning(row["name"])),
+    return [text(row["name"]).replace("_", "_<wbr>") + invalid, number(row["value"]) + around, floor, text(meaning(row["name"])),
             text(counts) + by + note]
+
+
+def _memory(likenesses: Sequence[Likeness], suspects: Mapping[str, Sequence[NearPair]]) -> str:
+    """The memorisation audit: how near, and the nearest to judge by eye and ear."""
+    if not likenesses:
+        return "<p>Not looked at: no protocol of this run has the measure memorisation (evaluate.protocols).</p>"
+    says = ("<p>Is a sample a training clip come back? Each mark is a clip: its distance to the nearest training clip over that to the "
+            "next ones, near 0 for a copy. Held-out real clips cannot be copies; under the line, where next to none of them lie, a sample "
+            "is flagged. Below are the samples that come nearest, flagged or not, each beside its training clip.</p>")
+    parts = []
+    for task in (task for task in TASK_ORDER if any(likeness.task == task for likeness in likenesses)):
+        charts = "".join(likeness_chart(likeness) for likeness in likenesses if likeness.task == task)
+        cards = "".join(f'<article class="pair"><h4>{text(pair.says)}{_flag("flagged") if pair.flagged else ""}</h4>'
+                        f'{_video(pair.sample, "Generated")}{_video(pair.learnt, "Nearest training clip")}</article>'
+                        for pair in suspects.get(task, ()))
+        parts.append(f'<h3>{text(TASKS[task][0])} <span class="soft">({text(task)})</span></h3><div class="likenesses">{charts}</div>'
+                     f'<div class="pairs">{cards}</div>')
+    return says + "".join(parts)
+
+
+def _flag(says: str) -> str:
+    return f' <mark class="flag">{text(says)}</mark>'
 
 
 def _missing(rows: Sequence[Mapping[str, Any]]) -> str:

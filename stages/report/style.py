@@ -1,14 +1,16 @@
 """The page's style sheet: light, readable, one column on a phone."""
 
 CSS = """
-:root { --ink: #1c2330; --soft: #5a6475; --line: #dfe3ea; --back: #f7f8fa; --card: #fff; --mark: #2456c8; }
+:root { --ink: #1c2330; --soft: #5a6475; --line: #dfe3ea; --back: #f7f8fa; --card: #fff; --mark: #2456c8; --warn: #a83c00; }
 * { box-sizing: border-box; }
 html { color-scheme: light; scroll-behavior: smooth; }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto; } }
 body { margin: 0; color: var(--ink); background: var(--back); font: 16px/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 .skip { position: absolute; left: -999px; }
 .skip:focus { left: 1rem; top: 1rem; background: var(--card); padding: .5rem 1rem; z-index: 2; }
-header, main, footer { max-width: 72rem; margin: 0 auto; padding: 0 1.25rem; }
+header, main, /* Two players side by side on a phone are narrower than the menu that the browser opens in them. */
+@media (max-width: 34rem) { .pair { grid-template-columns: 1fr; } th, td { padding: .5rem .6rem; } }
+footer { max-width: 72rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: 2.5rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; }
 h2 { font-size: 1.35rem; margin: 3rem 0 .5rem; padding-top: .5rem; }
@@ -53,9 +55,18 @@ td:nth-child(5) { min-width: 13rem; }
 .curve svg { width: 100%; height: auto; display: block; }
 .curve polyline { fill: none; stroke: var(--mark); stroke-width: 1.6; stroke-linejoin: round; }
 .curve circle { fill: var(--mark); }
+.likenesses { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: .75rem; margin: .75rem 0 1rem; }
+.curve path { fill: none; stroke-width: 1.2; stroke-opacity: .55; }
+.curve .held-out { stroke: var(--soft); }
+.curve .samples { stroke: var(--mark); }
+.curve .limit { stroke: var(--warn); stroke-opacity: 1; stroke-dasharray: 4 3; }
+.flag { background: #fff0e6; color: var(--warn); border-radius: .3rem; padding: 0 .35rem; font-size: .8rem; font-weight: 600;
+  white-space: nowrap; }
 .axis { display: flex; justify-content: space-between; font-size: .72rem; color: var(--soft); margin: .2rem 0 0; }
 details { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .5rem 1rem; margin: .5rem 0; }
 summary { cursor: pointer; font-weight: 500; }
 pre { overflow-x: auto; font-size: .82rem; line-height: 1.4; }
+/* Two players side by side on a phone are narrower than the menu that the browser opens in them. */
+@media (max-width: 34rem) { .pair { grid-template-columns: 1fr; } th, td { padding: .5rem .6rem; } }
 footer { padding: 3rem 1.25rem; color: var(--soft); font-size: .9rem; }
 """

@@ -12,6 +12,7 @@ from stages.evaluate.beats import beat_hits, beat_times
 from stages.evaluate.evaluation import Group
 from stages.evaluate.shares import effect_size, shares
 from stages.evaluate.shuffled_pairs import PARTNERS, strangers
+from stages.evaluate.similarity import cosines
 from tests.stages.evaluate.listed import CLIP, Listed, evaluation
 
 RATE = 16_000
@@ -113,3 +114,9 @@ def test_shares_are_pooled_and_their_distance_is_in_deviations() -> None:
     true, wrong = (shares([(x, 1) for x in random.normal(mean, 0.2, 4000)]) for mean in (0.8, 0.6))
     assert effect_size(true, wrong) == pytest.approx(1.0, abs=0.06)
     assert np.isnan(effect_size(some, shares([(1, 1)])))
+
+
+def test_cosines_are_those_of_the_pairs_asked_for_at_any_length() -> None:
+    picture, sound = np.array([[2.0, 0.0], [0.0, 5.0]]), np.array([[1.0, 1.0], [0.0, -3.0]])
+    found = cosines(np.stack([picture, sound], axis=1), np.array([[0, 0], [1, 1], [0, 1]]))
+    assert found.each.tolist() == pytest.approx([2**-0.5, -1.0, 0.0])

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.contracts.decoded import read_decoded
 from pipeline.contracts.metrics import METRICS_SCHEMA, write_metrics
+from pipeline.contracts.neighbours import write_neighbours
 from pipeline.contracts.outputs import stage_output, write_text
 from pipeline.contracts.samples import read_samples, write_samples
 from pipeline.errors import DataError
@@ -18,7 +20,9 @@ from pipeline.params import ReportParams
 from stages.report import run
 from stages.report.curves import Curve, curve_figure, read_curves
 from stages.report.glossary import meaning
+from stages.report.likeness import Likeness, likeness_chart
 from stages.report.media import write_mel
+from stages.report.page import _metrics as page_metrics
 from stages.report.run import examples
 
 
@@ -54,6 +58,15 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
+def neighbours(finished) -> list[dict[str, object]]:  # type: ignore[no-untyped-def]
+    """Samples of svg, the first two flagged, and held-out windows, all beside one training window."""
+    learnt = f"{read_decoded(finished.decode, 'train').keys[0]}-0002"
+    row = {"protocol": "demo", "space": "pixels", "nearest": learnt, "distance": 3.0, "limit": 0.5}
+    ids = [name for name in read_samples(finished.sample)["sample_id"] if name.startswith("svg")]
+    return [*({**row, "task": "svg", "name": name, "ratio": 0.2 + 0.25 * i, "flagged": i < 2} for i, name in enumerate(ids)),
+            *({**row, "task": "real", "name": f"held-{i}", "ratio": 0.6 + 0.1 * i, "flagged": False} for i in range(4))]
+
+
 def write_report(finished, num_examples: int = 3, out: str = "report") -> Path:  # type: ignore[no-untyped-def]
     """The stage on synthetic folders, with an evaluate folder of two figures and one absent one."""
     root = finished.root
@@ -68,6 +81,7 @@ def write_report(finished, num_examples: int = 3, out: str = "report") -> Path: 
             figure(name="fvd_i3d", task="svg", not_computed="needs <an I3D>")]
     with stage_output(root / "evaluate", params={"seed": 7}, inputs={}, code=Path(__file__).parent) as work:
         write_metrics(work.folder, rows)
+        write_neighbours(work.folder, neighbours(finished))
     run(clip=finished.clip, audio=finished.audio, report=ReportParams(num_examples=num_examples), inventory=finished.inventory,
         decode=finished.decode, local_features=root / "local_features", audio_images=finished.audio_images, klvae=root / "klvae",
         autoencoder=root / "autoencoder", dit=root / "dit", sample=finished.sample, evaluate=root / "evaluate", out=root / out)
@@ -79,7 +93,7 @@ def test_the_page_shows_samples_beside_real_clips_and_every_file_lies_beside_it(
     folder = write_report(finished)
     tags = Tags((folder / "index.html").read_text()).found
     videos = [attributes for tag, attributes in tags if tag == "video"]
-    assert len(videos) == 4 * 3 * 2
+    assert len(videos) == 4 * 3 * 2 + 3 * 2, "and three samples beside the training clips nearest to them"
     assert all("controls" in video and video["preload"] == "metadata" and video["aria-label"] for video in videos)
     assert all(attributes["alt"] for tag, attributes in tags if tag == "img")
     shown = {unquote(attributes[name]) for _, attributes in tags for name in ("src", "poster") if name in attributes}
@@ -170,6 +184,30 @@ def test_every_figure_of_the_stage_is_explained() -> None:
     for name in ("fvd_local", "kvd_local", "fad_local", "fvd_i3d", "kvd_i3d", "rfvd_local", "rkvd_i3d", "rfad_local", "psnr_db", "ssim",
                  "audio_image_psnr_db", "audio_image_ssim", "video_class_accuracy_local", "audio_class_accuracy_local", "event_recall",
                  "event_precision", "seen_event_recall", "heard_event_precision", "av_align", "beat_hit_rate_100ms",
-                 "memorised_pixels", "nearest_ratio_video_local"):
+                 "memorised_pixels", "nearest_ratio_video_local", "cosine_pe_av"):
         assert meaning(name), name
     assert meaning("audio_image_ssim") != meaning("ssim") and meaning("av_align_original") != meaning("av_align")
+
+
+def test_the_nearest_training_clips_are_shown_nearest_first_and_flagged_ones_marked(finished_run) -> None:  # type: ignore[no-untyped-def]
+    finished = finished_run(tasks=("svg",))
+    page = (write_report(finished, num_examples=3) / "index.html").read_text()
+    section = page[page.index('<section id="memory"'):page.index('<section id="absent"')]
+    assert section.count("<article") == 3 and section.count('class="flag"') == 2 and "2 of 8 flagged" in section
+    assert [section.index(f"svg-{i:04d}.mp4") for i in range(3)] == sorted(section.index(f"svg-{i:04d}.mp4") for i in range(3))
+    assert f'media/real-{neighbours(finished)[0]["nearest"]}.mp4' in section, "a clip that was learnt from, not a held-out one"
+
+
+def test_marks_of_the_audit_lie_inside_the_chart_and_a_copy_at_its_left() -> None:
+    drawn = likeness_chart(Likeness("svg", "demo", "pixels", 0.5, [0.0, 0.4, 2.0], [0.7, 0.9], 2))
+    places = [float(x) for x in re.findall(r"M([\d.]+) ", drawn)]
+    assert min(places) == 6.0 and max(places) == 474.0 and len(places) == 6
+    assert len(re.findall("M", likeness_chart(Likeness("svg", "demo", "pixels", 0.5, [0.5] * 5000, [], 0)))) < 450
+
+
+def test_a_figure_that_means_nothing_here_is_marked_and_real_clips_stand_beside_it(finished_run) -> None:  # type: ignore[no-untyped-def]
+    rows = [figure(name="av_align", task="svg", value=0.25, floor=0.2, valid=False, num_samples=8),
+            figure(name="av_align", task="real", value=0.375, num_samples=8)]
+    shown = page_metrics(rows)
+    line = next(line for line in shown.split("<tr>") if "0.25" in line)
+    assert "not valid here" in line and "real clips get 0.375" in line
