@@ -57,11 +57,11 @@ def noisy(window: Window, deviation: float) -> Window:
 
 
 def out_of_order(window: Window, share: float) -> Window:
-    """A share of the frames change places, the same ones first at every strength."""
-    random = np.random.default_rng(len(window.frames))
-    chosen = np.sort(random.permutation(len(window.frames))[:round(share * len(window.frames))])
-    order = np.arange(len(window.frames))
-    order[chosen] = np.roll(chosen, max(len(chosen) // 2, 1))
+    """A share of the frames change places at random, spread over the window."""
+    random, count = np.random.default_rng(3), len(window.frames)
+    chosen = np.sort(random.permutation(count)[:round(share * count)])  # the ones of a smaller share are among those of a larger one
+    order = np.arange(count)
+    order[chosen] = random.permutation(chosen)
     return replace(window, frames=window.frames[order])
 
 
