@@ -140,7 +140,7 @@ def results(table: Table, measured: Measured, root: Path) -> list[str]:
         sections[title] = [*([*row, None, None, None] for row in rows), *own]
     wider = Table(table.title, table.heads, [*table.columns, "this data FVD", "KVD", "FAD"], sections)
     return [*layout(wider), "", f"this run: {source.says}", "ground truth of this run: the floor, held-out clips in the samples' place",
-            "intervals and floors of all figures: mmldm look", *why.lines()]
+            "intervals and floors of all figures: mmldm look", *why.lines(), *_to_compare(measured, source, "svg", "fvd")]
 
 
 def scaling(table: Table, measured: Measured, root: Path) -> list[str]:
@@ -157,7 +157,8 @@ def scaling(table: Table, measured: Measured, root: Path) -> list[str]:
     why.add(measured, [figure for figure, value in zip(figures, values, strict=True) if value is None])
     rows = [*next(iter(table.sections.values())), [f"{THIS_RUN}, svg", *sizes, *values]]
     return [*layout(Table(table.title, table.heads, table.columns, {"": rows})), "",
-            f"this run: {source.says}", "FLOPs: multiply-adds of the linear layers in one pass, which agree with the paper's", *why.lines()]
+            f"this run: {source.says}", "FLOPs: multiply-adds of the linear layers in one pass, which agree with the paper's", *why.lines(),
+            *_to_compare(measured, source, "svg", "fvd")]
 
 
 def ablation(table: Table, measured: Measured, root: Path) -> list[str]:
@@ -178,6 +179,7 @@ def ablation(table: Table, measured: Measured, root: Path) -> list[str]:
     why.add(measured, [figure for figure, key in zip(figures, keys, strict=True) if key not in own])
     heads = [f"here {key.split('/')[-1]}" if i == 0 else key.split("/")[-1] for i, key in enumerate(keys)]
     return [*layout(Table(table.title, table.heads, [*table.columns, *heads], {"": rows})), "", f"here: {source.says}", *why.lines(),
+            *_to_compare(measured, source, "reconstruction", "fvd"),
             *([f"not run: {', '.join(lacking)}; run: mmldm sweep {sweep} --queue, then: dvc queue start"] if lacking else [])]
 
 
@@ -216,6 +218,14 @@ def _source(measured: Measured, wanted: Sequence[tuple[str, str]]) -> Source:
     """The first that has any of the figures (task, metric); the papers' own where none has."""
     return next((source for source in SOURCES for px in source.protocols for task, name in wanted
                  if measured.value(*source.figure(px, task, name)) is not None), SOURCES[0])
+
+
+def _to_compare(measured: Measured, source: Source, task: str, metric: str) -> list[str]:
+    """Where this run has figures of its own kind alone: what those beside the paper's need."""
+    if source is not SOURCES[-1]:
+        return []
+    figure = SOURCES[0].figure(SOURCES[0].largest, task, metric, beginning="r" if task == "reconstruction" else "")
+    return [f"to compare with the paper's rows, such as {'/'.join(figure)}: {measured.missing(*figure)}"]
 
 
 def _of_reconstructions(source: Source, both_sizes: bool) -> list[tuple[str, str, str]]:

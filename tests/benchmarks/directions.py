@@ -56,12 +56,15 @@ def noisy(window: Window, deviation: float) -> Window:
     return replace(window, frames=np.clip(np.round(window.frames + deviation * pattern), 0, 255).astype(np.uint8))
 
 
-def out_of_order(window: Window, share: float) -> Window:
-    """A share of the frames change places at random, spread over the window."""
-    random, count = np.random.default_rng(3), len(window.frames)
-    chosen = np.sort(random.permutation(count)[:round(share * count)])  # the ones of a smaller share are among those of a larger one
-    order = np.arange(count)
-    order[chosen] = random.permutation(chosen)
+def out_of_order(window: Window, swaps: float) -> Window:
+    """So many pairs of neighbouring frames change places, those of a smaller number among them.
+
+    A share of the frames in a random order is no scale: with untrained networks a quarter of them out of place was as far from
+    the whole clips as all of them (fvd_local 0.039 and 0.049 on 62 real clips, 0.035 for a half).
+    """
+    pairs = np.random.default_rng(3).permutation(len(window.frames) // 2)[:int(swaps)]
+    order = np.arange(len(window.frames))
+    order[2 * pairs], order[2 * pairs + 1] = 2 * pairs + 1, 2 * pairs
     return replace(window, frames=window.frames[order])
 
 
@@ -84,7 +87,7 @@ class Damage:
 
 
 DAMAGES = (Damage("blur, px", blurred, (0, 1, 2, 4, 8), "video"), Damage("noise, gray levels", noisy, (0, 8, 16, 32, 64), "video"),
-           Damage("frames out of order", out_of_order, (0, 0.25, 0.5, 1.0), "video"),
+           Damage("pairs of frames swapped", out_of_order, (0, 2, 4, 8), "video"),
            Damage("noise in the sound", hissing, (0, 0.1, 0.3, 1, 3), "audio"))
 
 

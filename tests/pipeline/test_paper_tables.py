@@ -73,6 +73,7 @@ def test_local_figures_are_shown_under_their_own_name_and_said_not_to_compare(tm
                                    figure("demo/v2a/fad_local", 7.0)))
     assert row(lines, "this run-svg")[-3:] == ["2.5", "-", "-"] and row(lines, "this run-v2a")[-1] == "7"
     assert any("NOT with the paper's rows" in line for line in lines)
+    assert any(line.startswith("to compare with the paper's rows") and "add it to evaluate.protocols" in line for line in lines)
 
 
 def test_a_protocol_that_was_not_asked_for_is_named_with_the_way_to_it(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ NETWORKS = random_networks()
 
 @pytest.fixture(scope="module")
 def real(real_clips: Path) -> list[Window]:
-    return real_windows(real_clips, most=24)
+    return real_windows(real_clips, most=16)
 
 
 @pytest.fixture(scope="module")
