@@ -1,13 +1,12 @@
 """What a terminal starts with Prefect: a reproduction with its server and closing line, a served flow, a look at its schedule."""
 
-import importlib
 import os
 import signal
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RunError
 from pipeline.flows.outcomes import Outcomes
@@ -18,6 +17,7 @@ from pipeline.plan import Plan, Selection
 from pipeline.progress import say
 
 if TYPE_CHECKING:
+    from prefect import Flow
     from prefect.states import State
 
 
@@ -87,9 +87,12 @@ def serve_here(root: Path, name: str, cron: str | None, zone: str | None, flow: 
                        f"stop that one first: kill {running.pid}")
     server = connect(root, flow, port=flow.port)
     from pipeline.flows.alerts import require_alerts
+    from pipeline.flows.reproduce import reproduce
+    from pipeline.flows.retrain import retrain
     from pipeline.flows.serve import serve_flow, serve_report
     from pipeline.flows.timetable import read_timetable
 
+    flows: dict[str, Flow[Any, Any]] = {"reproduce": reproduce, "retrain": retrain}
     timetable = read_timetable(cron, zone) if cron is not None else None
     server.wait()
     require_alerts(flow.alerts)
@@ -100,7 +103,7 @@ def serve_here(root: Path, name: str, cron: str | None, zone: str | None, flow: 
     say("serve", "from another terminal: mmldm schedule show, pause, resume, run | Ctrl-C ends it and what it runs")
     # Prefect's answer to SIGTERM never awaits its own farewell.
     warnings.filterwarnings("ignore", message="coroutine 'Runner.astop' was never awaited", category=RuntimeWarning)
-    serve_flow(root, getattr(importlib.import_module(f"pipeline.flows.{name}"), name), timetable, flow.catch_up)
+    serve_flow(root, flows[name], timetable, flow.catch_up)
     say("serve", "stopped")
 
 
