@@ -33,9 +33,11 @@ def main(command: list[str]) -> int:
     adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # with a handler, as an ignored signal stays ignored in the command
         signal.signal(number, lambda *_: None)
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    threading.Thread(target=_end_with_starter, daemon=True).start()
+    process, ending = subprocess.Popen(command, stdin=subprocess.DEVNULL), threading.Event()
+    threading.Thread(target=_end_with_starter, args=[ending], daemon=True).start()
     code = process.wait()
+    if code == 0 and ending.is_set():
+        code = 130  # whoever ends the processes may take this one's exit code, and `wait` then makes up a 0
     _, left = psutil.wait_procs(psutil.Process().children(recursive=True), GRACE_SEC)
     end_all(left)
     return code if code >= 0 else 128 - code
@@ -59,9 +61,10 @@ def end_all(processes: list[psutil.Process]) -> None:
             return
 
 
-def _end_with_starter() -> None:
+def _end_with_starter(ending: threading.Event) -> None:
     while os.read(sys.stdin.fileno(), 4096):  # nothing is ever written: this waits for the end
         pass
+    ending.set()
     end_all(psutil.Process().children(recursive=True))
 
 

@@ -88,7 +88,7 @@ def test_whatever_ends_the_flow_leaves_no_process_and_no_lock_and_what_may_pass_
         if run["parameters"]["root"] == str(roots["page"]):
             asked(server, f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}})
     for name, flow in flows.items():
-        said = flow.communicate(timeout=60)[0].splitlines()
+        said = flow.communicate(timeout=180)[0].splitlines()
         assert flow.returncode == (-signal.SIGKILL if name == "kill -9" else 130), name
         assert name == "kill -9" or said[-1] == (
             "reproduce    stopped | ran none | up to date none | interrupted demo_data | finished work is kept, "
@@ -96,7 +96,7 @@ def test_whatever_ends_the_flow_leaves_no_process_and_no_lock_and_what_may_pass_
     for name, root in roots.items():
         wait_until(lambda root=root: not processes_in(root), 15)
         assert mmldm(root, "check")[0] == 0, name
-    said = retried.communicate(timeout=60)[0].splitlines()
+    said = retried.communicate(timeout=180)[0].splitlines()
     assert retried.returncode == 0, said
     assert "demo_data    failed, but that may pass (the stage asked for it); starts again in 10s" in said
 
