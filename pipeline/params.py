@@ -264,9 +264,13 @@ class VocoderParams:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AudioImagesParams:
     db_floor: float
-    """Level of the mel (dB, 20 log10 of its magnitude) that becomes gray 0."""
+    """Level of the mel (dB, 20 log10 of its magnitude) that becomes gray 0.
+
+    Of the bins of 62 real clips that are no digital silence, 0.38% lie under -100 (about where the rounding to 16 bits lies) and 2.6% under
+    -80. The demos take -80: between the two their made sounds hold what a codec left over, a quarter of the bins, not worth learning.
+    """
     db_ceiling: float
-    """Level that becomes gray 255."""
+    """Level that becomes gray 255. Over 10 lie 0.02% of the bins of real clips, over 20 none."""
     num_report_windows: int
     """Windows whose round-trip loss is measured."""
 

@@ -13,7 +13,7 @@ import torch
 from torchaudio.transforms import Resample
 
 from stages.inventory.audio_timeline import SMOOTHING_SEC, lay_pieces
-from stages.inventory.streams import float_samples, sound_stream
+from stages.inventory.streams import float_samples, piece_start_sec, sound_stream, tick_sec
 
 SEEK_MARGIN_SEC = 1.0
 """Codecs need some packets before the first true sample (Opus asks for 80 ms)."""
@@ -88,10 +88,11 @@ def _decoded(path: Path, seek_sec: float | None) -> Iterator[tuple[float, av.Aud
     with av.open(str(path), metadata_errors="replace") as container:
         audio = sound_stream(container)
         audio.codec_context.thread_count = 1
+        seconds_per_tick, end_sec = tick_sec(audio), None
         after_seek = seek_sec is not None and seek_sec > 0
         if after_seek:
-            assert seek_sec is not None and audio.time_base is not None
-            container.seek(int(seek_sec / float(audio.time_base)), stream=audio)
+            assert seek_sec is not None
+            container.seek(int(seek_sec / seconds_per_tick), stream=audio)
         for packet in container.demux(audio):
             try:
                 frames = packet.decode()
@@ -101,5 +102,7 @@ def _decoded(path: Path, seek_sec: float | None) -> Iterator[tuple[float, av.Aud
                 continue  # a seek may land in the middle of a piece (MPEG program streams)
             after_seek = after_seek and not frames
             for frame in frames:
-                if frame.pts is not None and frame.time_base is not None:
-                    yield float(frame.pts * frame.time_base), frame
+                time_sec = piece_start_sec(frame, seconds_per_tick, end_sec)
+                if time_sec is not None:
+                    end_sec = time_sec + frame.samples / frame.sample_rate
+                    yield time_sec, frame

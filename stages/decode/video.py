@@ -22,7 +22,7 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
-from stages.inventory.streams import picture_stream, rotation_of, tick_sec
+from stages.inventory.streams import picture_stream, repeats_picture, rotation_of, tick_sec
 
 TOLERANCE_SEC = 0.00047
 """A frame due this much later counts as shown: half a tick of a time base of milliseconds, the coarsest usual one, and no whole number
@@ -131,6 +131,8 @@ class PyavReader(AbstractContextManager["PyavReader"]):
         self._times: list[int] = []
         waiting: deque[av.Packet] = deque()
         for packet in self._container.demux(self._video):
+            if repeats_picture(packet):
+                continue
             waiting.append(packet)
             if packet.pts is not None and not packet.is_discard:
                 insort(self._times, packet.pts)

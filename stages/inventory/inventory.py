@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 import scipy
 
 from pipeline.contracts.clips import write_clips
@@ -23,7 +24,7 @@ from stages.inventory.measured import Outcome, outcome_from
 from stages.inventory.pairs import judged_by, judged_pairs
 from stages.inventory.quality import quality
 from stages.inventory.quality_lines import quality_lines
-from stages.inventory.reasons import counted
+from stages.inventory.reasons import REASONS, counted
 from stages.inventory.same_recording import Verdict, verdict_from
 from stages.inventory.split import SplitSource, split_sources
 from stages.inventory.stretches import num_windows
@@ -54,12 +55,12 @@ def run(
             found = survey(source, listing.candidates, outcomes, workers)
         sources, rejected = accept(found.files, clip, inventory.allow_silent)
         rejected += [*listing.rejected, *(file.row() for file in found.passing)]
-        _require_enough(sources, rejected, inventory.max_rejected_share, source)
+        _require_enough(sources, rejected, inventory.max_rejected_share, source, work.scratch / "rejected.csv")
         verdicts = _judged(work, source, sources, workers) if inventory.near_duplicates else []
         groups = group_keys(sources, [verdict.key() for verdict in verdicts if verdict.same], inventory.source_pattern)
         sources, conflicts = without_conflicts(sources, groups)
         rejected = sorted([*rejected, *conflicts], key=lambda row: str(row["source_path"]))
-        _require_enough(sources, rejected, inventory.max_rejected_share, source)
+        _require_enough(sources, rejected, inventory.max_rejected_share, source, work.scratch / "rejected.csv")
         split = split_sources([_split_source(item, groups, clip) for item in sources], inventory.test_share, seed)
         rows = clip_rows(sources, split)
         write_clips(work.folder, rows, rejected)
@@ -116,15 +117,21 @@ def source_rows(
     return list(first.values())
 
 
-def _require_enough(sources: list[Source], rejected: list[dict[str, object]], max_share: float, raw: Path) -> None:
+def _require_enough(sources: list[Source], rejected: list[dict[str, object]], max_share: float, raw: Path, listed: Path) -> None:
+    """`listed` gets every rejected file with its reason, as no output will hold them."""
+    if sources and len(rejected) <= max_share * (len(sources) + len(rejected)):
+        return
+    write_text(listed, pd.DataFrame(rejected, columns=["source_path", "reason", "detail"]).to_csv(index=False))
+    for code, count in counted(rejected).items():
+        say("inventory", f"rejected: {count} {code} ({REASONS[code]})")
     total = len(sources) + len(rejected)
     examples = {str(row["reason"]): str(row["source_path"]) for row in reversed(rejected)}
     table = ", ".join(f"{code} {count} (such as {examples[code]})" for code, count in counted(rejected).items())
     if not sources:
-        raise DataError(f"no clip is left of the {total} files in {raw}: {table}; put other videos there, or set data.raw in params.yaml")
-    if len(rejected) > max_share * total:
-        raise DataError(f"{len(rejected)} of {total} files in {raw} were rejected, more than inventory.max_rejected_share {max_share:g}: "
-                        f"{table}; mend or remove them, or raise inventory.max_rejected_share")
+        raise DataError(f"no clip is left of the {total} files in {raw}: {table}; all are listed in {listed}; "
+                        "put other videos there, or set data.raw in params.yaml")
+    raise DataError(f"{len(rejected)} of {total} files in {raw} were rejected, more than inventory.max_rejected_share {max_share:g}: "
+                    f"{table}; all are listed in {listed}; mend or remove them, or raise inventory.max_rejected_share")
 
 
 def _split_source(item: Source, groups: dict[str, str], clip: ClipParams) -> SplitSource:

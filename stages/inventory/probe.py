@@ -17,7 +17,7 @@ from stages.inventory.measured import Measured
 from stages.inventory.picture_look import PictureLook
 from stages.inventory.reasons import RejectedFile
 from stages.inventory.sound_look import SoundLook
-from stages.inventory.streams import float_samples, is_cover, main_streams, rotation_of, tick_sec
+from stages.inventory.streams import float_samples, is_cover, main_streams, piece_start_sec, repeats_picture, rotation_of, tick_sec
 
 ONE_FILE_ONLY = {
     "protocol_whitelist": "file",
@@ -29,6 +29,8 @@ TIME_TOLERANCE_SEC = 0.0015
 """A time base of milliseconds rounds both ends of a frame."""
 MAX_GAP_SEC = 3600.0
 """Between two frames; more is a clock that jumped."""
+MAX_SOUND_JITTER_SEC = 0.05
+"""Of 95 in 100 pieces of sound, about where they lie end to end. The worst of 62 real clips: 0.020."""
 TRUNCATION_SEC = 0.5
 """What may be missing at the end of a file without an index before it counts as cut off."""
 
@@ -98,6 +100,7 @@ def _probe_container(container: InputContainer, file_bytes: int, alive: Callable
     places = lay_pieces(np.array(found.audio_times), np.array(found.audio_sizes, np.int64), audio_rate)
     _require_promised_length(container, video, found, frame_times, places, audio_rate)
     sound = _require_both(found, frame_times)
+    _require_steady_sound(np.array(found.audio_times), places / audio_rate)
     first = frame_times[0]
     video_end_sec = float(frame_times[-1] - first + _last_frame_ticks(found) * seconds_per_tick)
     found.picture.finish(video_end_sec)
@@ -146,7 +149,7 @@ def _read_through(container: InputContainer, video: av.VideoStream, audio: av.Au
             alive()
             kind = "video" if packet.stream is video else "audio"
             found.hidden_frames += kind == "video" and packet.is_discard
-            if kind in found.errors:
+            if kind in found.errors or repeats_picture(packet):
                 continue
             try:
                 for frame in packet.decode():
@@ -187,9 +190,11 @@ def _add_frame(found: _Found, frame: object, damaged: bool, seconds_per_tick: fl
         found.sizes.add((frame.width, frame.height))
         found.rotation_deg = rotation_of(frame)
     elif isinstance(frame, av.AudioFrame):
-        if frame.pts is None:
-            raise RejectedFile("bad_timestamps", f"sound without a time after {len(found.audio_times)} pieces")
-        found.audio_times.append(frame.pts * seconds_per_tick)
+        before_sec = found.audio_times[-1] + found.audio_sizes[-1] / frame.sample_rate if found.audio_times else None
+        start_sec = piece_start_sec(frame, seconds_per_tick, before_sec)
+        if start_sec is None:
+            raise RejectedFile("bad_timestamps", "the sound begins without a time")
+        found.audio_times.append(start_sec)
         found.audio_sizes.append(frame.samples)
         found.audio_layout = frame.layout.name
         found.formats.add((frame.sample_rate, len(frame.layout.channels)))
@@ -227,6 +232,13 @@ def _require_both(found: _Found, frame_times: np.ndarray) -> SoundLook:
     if found.sound is None:
         raise RejectedFile("audio_too_short", "no sound could be decoded")
     return found.sound
+
+
+def _require_steady_sound(times_sec: np.ndarray, laid_sec: np.ndarray) -> None:
+    """The pieces lie, but for jitter, where their times say; else nobody can tell what is heard with which picture."""
+    apart_sec = float(np.quantile(np.abs(times_sec - laid_sec), 0.95))
+    if apart_sec > MAX_SOUND_JITTER_SEC:
+        raise RejectedFile("bad_timestamps", f"the times of the sound and its length contradict each other by {apart_sec:.3f} s")
 
 
 def _last_frame_ticks(found: _Found) -> int:

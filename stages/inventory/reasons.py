@@ -22,7 +22,7 @@ REASONS = {
     "container_error": "the stream of packets breaks off with an error",
     "video_decode_error": "a frame cannot be decoded without damage",
     "audio_decode_error": "a piece of the sound cannot be decoded",
-    "bad_timestamps": "frames or sound without times, or times that run backwards",
+    "bad_timestamps": "frames or sound without times, times that run backwards, or sound whose times contradict its length",
     "audio_format_changes": "sample rate or number of channels changes on the way",
     "video_too_short": "the picture lasts less than one window",
     "audio_too_short": "the sound lasts less than one window",

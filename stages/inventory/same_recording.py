@@ -21,7 +21,7 @@ from av.video.reformatter import VideoReformatter
 
 from stages.inventory.fingerprint import RATE_HZ, SIDE
 from stages.inventory.near_duplicates import SLACK_SEC
-from stages.inventory.streams import float_samples, picture_stream, rotation_of, sound_stream, tick_sec
+from stages.inventory.streams import float_samples, picture_stream, piece_start_sec, rotation_of, sound_stream, tick_sec
 from stages.inventory.watchdog import watchdog
 
 READ_FROM_START_SEC = 60.0
@@ -134,13 +134,17 @@ def _decoded_sound(path: Path, zero_sec: float, begin_sec: float, end_sec: float
     """(time of the first sample, float [n] at RATE_HZ) of a stretch, begun somewhat earlier so that decoder and filter have settled."""
     heard = av.AudioFifo()
     first_sec: float | None = None
+    before_sec: float | None = None
     with _entered(path, zero_sec, begin_sec) as container:
         audio = sound_stream(container)
         audio.codec_context.thread_count = 1
         tick = tick_sec(audio)
         for frame in container.decode(audio):
-            assert isinstance(frame, av.AudioFrame) and frame.pts is not None
-            time_sec = frame.pts * tick - zero_sec
+            assert isinstance(frame, av.AudioFrame)
+            start_sec = piece_start_sec(frame, tick, before_sec)
+            if start_sec is None:
+                continue
+            before_sec, time_sec = start_sec + frame.samples / frame.sample_rate, start_sec - zero_sec
             if time_sec > end_sec:
                 break
             if time_sec >= begin_sec - LEAD_SEC:
@@ -174,7 +178,9 @@ def _read_pictures(path: Path, zero_sec: float, begin_sec: float, duration_sec: 
         video.codec_context.thread_count = 1
         tick = tick_sec(video)
         for frame in container.decode(video):
-            assert isinstance(frame, av.VideoFrame) and frame.pts is not None
+            assert isinstance(frame, av.VideoFrame)
+            if frame.pts is None:
+                continue
             time_sec = frame.pts * tick - zero_sec
             if time_sec > begin_sec + duration_sec:
                 break

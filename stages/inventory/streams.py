@@ -77,6 +77,20 @@ def tick_sec(stream: av.VideoStream | av.AudioStream) -> float:
     return float(stream.time_base)
 
 
+def repeats_picture(packet: av.Packet) -> bool:
+    """Whether a packet holds nothing and so says that the picture stays (Theora); a decoder would take it for the end."""
+    return packet.size == 0 and packet.pts is not None
+
+
+def piece_start_sec(frame: av.AudioFrame, seconds_per_tick: float, before_sec: float | None) -> float | None:
+    """Where a decoded piece of sound begins; one without a time follows the one before (Windows Media leaves it off the last).
+
+    Args:
+        before_sec: where the piece before ended; None, and so the result, where there is none.
+    """
+    return before_sec if frame.pts is None else frame.pts * seconds_per_tick
+
+
 def rotation_of(frame: av.VideoFrame) -> int:
     """Degrees by which the stored picture is to be turned counter-clockwise to stand upright: 0, 90, 180 or 270."""
     return round(frame.rotation / 90) * 90 % 360

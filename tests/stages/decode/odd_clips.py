@@ -21,7 +21,7 @@ def write_odd_clip(
     size: tuple[int, int] = (160, 96), options: dict[str, str] | None = None, clock: Fraction | None = None,
     video_start_sec: float = 0.0, sample_aspect: Fraction | None = None, matrix: int | None = None, full_range: bool = False,
     audio_codec: str = "aac", rate_hz: int = 44100, layout: str = "mono", audio_start_sec: float = 0.0, level: float = 0.05,
-    click_channels: Sequence[int] | None = None, container_options: dict[str, str] | None = None,
+    click_channels: Sequence[int] | None = None, bit_rate: int | None = None, container_options: dict[str, str] | None = None,
 ) -> Path:
     """A grey picture with a square, white for 0.2 s at EVENT_SEC; a tone with a click of 20 ms at the same moment.
 
@@ -32,6 +32,7 @@ def write_odd_clip(
         matrix: 1 for BT.709, 5 for BT.601; None: not told.
         audio_start_sec: where the sound begins; below 0: before the picture.
         click_channels: channels that hold the click; None: all.
+        bit_rate: of the sound; None: the codec's own choice.
     """
     with av.open(str(path), "w", options=container_options or {}) as container:
         video = container.add_stream(codec, rate=fps, options=options or {})
@@ -43,6 +44,8 @@ def write_odd_clip(
         if matrix is not None:
             video.codec_context.colorspace, video.codec_context.color_range = matrix, 2 if full_range else 1
         audio = container.add_stream(audio_codec, rate=rate_hz, layout=layout)
+        if bit_rate is not None:
+            audio.bit_rate = bit_rate
         frames = _frames(Fraction(fps), clock or 1 / Fraction(fps), seconds, size, pixels, video_start_sec, matrix, full_range)
         sounds = _sounds(audio, rate_hz, layout, (audio_start_sec, seconds), video_start_sec, level, click_channels)
         for _, kind, frame in merge(frames, sounds, key=lambda entry: entry[0]):

@@ -11,6 +11,8 @@ import pytest
 
 from stages.decode.audio import read_waveform
 from stages.decode.video import TOLERANCE_SEC, DecordReader, PyavReader
+from stages.inventory.probe import probe
+from stages.inventory.reasons import RejectedFile
 from tests.stages.decode.odd_clips import COLOUR, EVENT_SEC, set_edit_lists, write_odd_clip
 
 RATE = 16000
@@ -50,6 +52,8 @@ FORMATS: dict[str, dict[str, Any]] = {
     "120_a_second.mp4": {"fps": 120},
     "ntsc.mkv": {"fps": Fraction(30000, 1001)},
     "odd_clock.mp4": {"clock": Fraction(1, 12345)},
+    "windows.wmv": {"codec": "wmv2", "audio_codec": "wmav2", "bit_rate": 128000},
+    "av1.mp4": {"codec": "libsvtav1", "options": {"preset": "12", "crf": "20", "svtav1-params": "lp=1"}},
     "telephone.mov": {"audio_codec": "pcm_alaw", "rate_hz": 8000},
     "loud_float.mov": {"audio_codec": "pcm_f32le", "rate_hz": 48000, "level": 1.5},
 }
@@ -134,6 +138,39 @@ def test_sound_is_the_mean_of_all_channels(layout: str, click_channels: list[int
     own = {"audio_codec": "pcm_f32le", "rate_hz": 48000, "layout": layout, "click_channels": click_channels}
     path = write_odd_clip(tmp_path / "clip.mov", level=0, **own)
     assert np.abs(sound(path, 0.5, 1.0)).max() == pytest.approx(0.6 * level, rel=0.03)
+
+
+def test_a_cover_picture_and_another_sound_beside_are_left_alone(tmp_path: Path) -> None:
+    plain, music, full = (tmp_path / name for name in ("plain.mp4", "music.mp4", "full.mp4"))
+    write_odd_clip(plain)
+    write_odd_clip(music, click_channels=[])
+    with av.open(str(plain)) as source, av.open(str(music)) as other, av.open(str(full), "w") as target:
+        streams = {stream: target.add_stream_from_template(stream) for stream in (*source.streams, other.streams.audio[0])}
+        cover = target.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt, cover.disposition = 640, 640, "rgb24", av.stream.Disposition.attached_pic
+        still = av.VideoFrame.from_ndarray(np.full((640, 640, 3), 99, np.uint8), format="rgb24")
+        packets = [*source.demux(*source.streams), *other.demux(other.streams.audio[0]), *cover.encode(still), *cover.encode(None)]
+        for packet in packets:
+            if packet.dts is not None:
+                packet.stream = streams.get(packet.stream, cover)
+                target.mux(packet)
+    found, _ = probe(full)
+    assert (found.width_px, found.frames, found.video_streams, found.audio_streams) == (160, 80, 1, 2)
+    assert click_sec(sound(full, 0.0, 2.0)) == pytest.approx(EVENT_SEC, abs=0.02)
+    assert all(np.array_equal(a, b) for a, b in zip(pictures(full, 0.0, 10, 30), pictures(plain, 0.0, 10, 30), strict=True))
+
+
+def test_sound_that_contradicts_its_times_is_refused(tmp_path: Path) -> None:
+    """Half of the pieces lost, evenly: no way of laying the rest is in step with the picture."""
+    write_odd_clip(tmp_path / "whole.mp4", seconds=5.0)
+    with av.open(str(tmp_path / "whole.mp4")) as source, av.open(str(tmp_path / "lost.mkv"), "w") as target:
+        streams = {stream: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux(*source.streams):
+            if packet.dts is not None and (packet.stream.type == "video" or packet.dts // 1024 % 2):
+                packet.stream = streams[packet.stream]
+                target.mux(packet)
+    with pytest.raises(RejectedFile, match="the times of the sound and its length contradict each other"):
+        probe(tmp_path / "lost.mkv")
 
 
 @pytest.mark.parametrize("edits, flash_sec, click", [

@@ -150,11 +150,14 @@ def test_a_folder_that_cannot_be_used_is_told_in_one_line(prepare: Callable[[Pat
     assert not (tmp_path / "inventory").exists()
 
 
-def test_too_many_rejected_stop_with_the_table_of_reasons(raw: Path, tmp_path: Path) -> None:
+def test_too_many_rejected_stop_with_the_table_of_reasons(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for i in range(7):
         (raw / "class_0" / f"broken_{i}.mp4").write_bytes(b"" if i < 3 else b"text")
     with pytest.raises(DataError, match=r"7 of 13 files .*max_rejected_share 0.5: empty_file 3 \(such as .*\), not_media 4"):
         inventory_of(raw, tmp_path / "inventory")
+    assert f"rejected: 3 empty_file ({REASONS['empty_file']})" in capsys.readouterr().err
+    listed = next(tmp_path.glob(".wip/inventory/*/scratch/rejected.csv")).read_text().splitlines()
+    assert listed[0] == "source_path,reason,detail" and len(listed) == 8
 
 
 def test_every_file_is_somewhere(raw: Path, tmp_path: Path) -> None:
