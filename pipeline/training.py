@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from pipeline import sharding
 from pipeline.contracts.outputs import Work, atomic_path
 from pipeline.errors import TrainingError, WeightsError
+from pipeline.live_curves import LiveCurves
 from pipeline.params import ComputeParams, TrainParams
 from pipeline.processes import rank, wait_for_all, world_size
 from pipeline.progress import human_seconds, say
@@ -177,6 +178,7 @@ def train(
             phases[0].module.train()
         if checkpoint_due:
             state.save(step, log.path)
+    log.curves.end()
     if rank() == 0:
         write_curves(log.path, work.folder / "curves.csv")
     wait_for_all()
@@ -301,6 +303,7 @@ class _Log:
         self.first_step, self.started, self.said = step, time.monotonic(), 0.0
         if step == 0 and rank() == 0:
             path.write_text("")
+        self.curves = LiveCurves(stage, _lines(path) if rank() == 0 else ())
 
     def add(self, losses: dict[str, Tensor]) -> None:
         for name, value in losses.items():
@@ -315,8 +318,10 @@ class _Log:
             self.counts.clear()
             return
         line = {"step": step, "lr": learning_rate, **means, **{f"val/{k}": float(v) for k, v in validation.items()}}
+        rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()}
         with self.path.open("a") as file:  # no time in the file: two runs leave the same bytes
-            file.write(json.dumps({k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()}) + "\n")
+            file.write(json.dumps(rounded) + "\n")
+        self.curves.log(rounded)
         self.sums.clear()
         self.counts.clear()
         now = time.monotonic()
@@ -330,12 +335,16 @@ class _Log:
 
 def write_curves(log: Path, table: Path) -> None:
     """The JSON lines as CSV, the form that `dvc plots` reads; a value absent from a line is an empty cell."""
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = _lines(log)
     columns = list(dict.fromkeys(name for line in lines for name in line))
     with atomic_path(table) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
+
+
+def _lines(log: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def _optimizer(module: nn.Module, params: TrainParams, betas: tuple[float, float]) -> torch.optim.Optimizer:

@@ -77,7 +77,7 @@ def tell_of_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State) -> No
     """Hook of a flow for its failure or crash; its parameter `root` says whose params.yaml names the people to tell."""
     if isinstance(state.data, (KeyboardInterrupt, TerminationSignal)):
         return  # somebody has stopped it, and knows
-    root = Path(str(flow_run.parameters.get("root", ".")))
+    root = Path(str(flow_run.parameters.get("root", "."))).resolve()
     tell(root, f"mmldm: {flow.name} {(state.name or 'failed').lower()} in {root.name}", state.message or "it gave no reason")
 
 

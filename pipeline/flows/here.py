@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RunError
 from pipeline.flows.outcomes import Outcomes
+from pipeline.flows.secrets import require_variables
 from pipeline.flows.server import API_URL, HOST, Record, connect, running_record, write_record
 from pipeline.flows.settings import prepare_prefect
 from pipeline.params import FlowParams
@@ -81,6 +82,7 @@ def serve_here(root: Path, name: str, cron: str | None, zone: str | None, flow: 
     """
     _heed_signals()
     prepare_prefect(root)
+    require_variables(flow.alerts)
     running = running_record(root)
     if running:
         raise RunError(f"it runs already in this project (process {running.pid}, page {running.api.removesuffix('/api')}); "

@@ -99,7 +99,7 @@ def reproduce(root: Path, to: str | None = None, start: str | None = None, force
     Returns:
         A state whose message says what ran, what was up to date, what failed, and the command to go on.
     """
-    prepared = PREPARED.get()
+    prepared, root = PREPARED.get(), root.resolve()
     try:
         state = _bring_up_to_date(root, prepared or _plan(root, Selection(to, start, tuple(force))))
     except UserError as error:

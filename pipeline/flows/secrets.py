@@ -3,6 +3,7 @@
 import os
 
 from pipeline.errors import RunError
+from pipeline.params import AlertParams
 
 
 def resolve_secret(where: str, key: str) -> str:
@@ -32,3 +33,15 @@ def resolve_secret(where: str, key: str) -> str:
 def block_name(where: str) -> str:
     """`block/NAME` -> `NAME`."""
     return where.removeprefix("block/")
+
+
+def require_variables(alerts: AlertParams) -> None:
+    """The secrets of `flow.alerts` that the environment holds are there; a look that needs no server.
+
+    Raises:
+        RunError: one is not.
+    """
+    for name in ("webhook", "smtp_password"):
+        where = getattr(alerts, name)
+        if where is not None and where.startswith("$"):
+            resolve_secret(where, f"flow.alerts.{name}")

@@ -182,8 +182,9 @@ def check_database(url: str) -> None:
         asyncio.run(ask())
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise RunError(f"the database {without_password(url)} cannot be used ({reason}); start it or mend flow.database in params.yaml "
-                       "(null: SQLite)") from None
+        shown = without_password(url).replace("+asyncpg", "", 1)
+        raise RunError(f"the database {shown} cannot be used ({reason}); start it or mend flow.database in params.yaml (null: SQLite)"
+                       ) from None
 
 
 def without_password(url: str) -> str:

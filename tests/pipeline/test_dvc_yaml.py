@@ -15,7 +15,8 @@ GRAPH = load_graph(ROOT)
 STAGES = ["demo_data", "inventory", "decode", "local_features", "audio_images", "klvae", "encode", "autoencoder", "latents", "dit",
           "sample", "evaluate", "report"]
 # They read settings (tracked by value), hand out work, or talk to the user and to other programs; no byte of an output is decided there.
-SAYS_NOTHING_ABOUT_RESULTS = {"pipeline.commands", "pipeline.dask_workers", "pipeline.errors", "pipeline.look", "pipeline.params",
+SAYS_NOTHING_ABOUT_RESULTS = {"pipeline.commands", "pipeline.dask_workers", "pipeline.errors", "pipeline.live_curves",
+                              "pipeline.look", "pipeline.params",
                               "pipeline.params_evaluate", "pipeline.params_networks", "pipeline.params_reader",
                               "pipeline.params_training", "pipeline.processes", "pipeline.progress", "pipeline.quiet",
                               "pipeline.workers"}

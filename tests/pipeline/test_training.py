@@ -153,6 +153,26 @@ def test_log_has_losses_of_both_phases_and_plots_read_them(tmp_path) -> None:
     assert [float(row["generator/loss"]) for row in rows] == [line["generator/loss"] for line in lines]
 
 
+def test_curves_can_be_watched_under_dvc_and_no_output_knows_of_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(tmp_path / "by_hand")
+    assert not (tmp_path / "dvclive").exists()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    run(tmp_path / "by_dvc")
+    undisturbed = bytes_of(tmp_path / "dvclive")
+    rows = (tmp_path / "dvclive/test/plots/metrics/generator/loss.tsv").read_text().splitlines()
+    assert rows[0] == "step\tloss" and [row.split("\t")[0] for row in rows[1:]] == ["3", "5", "6", "9", "10"]
+    with pytest.raises(PowerCut):
+        run(tmp_path / "cut", cut_at=7)
+    run(tmp_path / "cut")
+    assert bytes_of(tmp_path / "dvclive") == undisturbed
+    assert bytes_of(tmp_path / "by_hand/out") == bytes_of(tmp_path / "by_dvc/out") == bytes_of(tmp_path / "cut/out")
+
+
+def bytes_of(folder) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_not_a_number_stops_before_the_optimizer_moves(tmp_path) -> None:
     class Broken(Denoiser):
         def forward(self, batch):
