@@ -5,6 +5,7 @@ Import it after `pipeline.flows.settings.prepare_prefect`.
 """
 
 import os
+import sys
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pipeline.flows.alerts import tell_of_failure
 from pipeline.flows.causes import DELAYS_SEC
 from pipeline.flows.outcomes import Outcomes
 from pipeline.flows.page import StagePage, show_results
+from pipeline.flows.server import API_URL, answers
 from pipeline.flows.slots import slot
 from pipeline.flows.stage_process import Ended, StageProcesses
 from pipeline.flows.watch import watch_for_cancellation
@@ -104,9 +106,19 @@ def reproduce(root: Path, to: str | None = None, start: str | None = None, force
         state = _bring_up_to_date(root, prepared or _plan(root, Selection(to, start, tuple(force))))
     except UserError as error:
         state = Failed(message=str(error))
+    if not answers(os.environ.get(API_URL, "")):
+        _leave(state)
     if prepared is None:
         say("reproduce", str(state.message))
     return state
+
+
+def _leave(state: State) -> None:
+    """End the process: the server is gone, and Prefect would call after it for minutes before it lets go. The stages have ended."""
+    print(file=sys.stderr)  # Prefect's last words have no end of line
+    say("reproduce", f"Prefect's server is gone, the stages are not | {state.message}")
+    sys.stderr.flush()
+    os._exit(0 if state.is_completed() else 130 if state.is_cancelled() else 1)
 
 
 def _plan(root: Path, selection: Selection) -> Outcomes:
@@ -123,7 +135,7 @@ def _bring_up_to_date(root: Path, outcomes: Outcomes) -> State:
         try:
             for stage in outcomes.plan.run:
                 before = [futures[name] for name in graph.upstream[stage] if name in futures]
-                named = run_stage.with_options(name=stage, task_run_name=stage, tags=[graph.stages[stage].slot], retries=limits.retries)
+                named = run_stage.with_options(name=stage, task_run_name=stage, retries=limits.retries)
                 futures[stage] = named.submit(run, stage, wait_for=before, return_state=False)
             wait(list(futures.values()))
         except (KeyboardInterrupt, TerminationSignal):

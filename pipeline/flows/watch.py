@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -10,6 +11,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.runtime import flow_run
 
 LOOK_SEC = 2.0
+LAST_WORDS_SEC = 15.0
+"""How long a run that was left alone has, after its stages have ended, to tell a server that is still there."""
 SERVED = "PREFECT__FLOW_RUN_ID"
 """Set in a process that `mmldm serve` or a Prefect worker has started for one run."""
 
@@ -33,6 +36,9 @@ def watch_for_cancellation(stop: Callable[[], None]) -> Iterator[Callable[[], bo
                 if alone or _is_cancelled(client, run_id):
                     cancelled.set()
                     stop()
+                    if alone:  # the server is gone with it, mostly, and Prefect would call after it for minutes
+                        time.sleep(LAST_WORDS_SEC)
+                        os._exit(1)
                     return
 
     thread = threading.Thread(target=look, daemon=True)

@@ -13,7 +13,7 @@ import yaml
 from tests.pipeline.flows.conftest import free_port, make_project, mmldm, start_mmldm
 from tests.pipeline.flows.test_reproduce import processes_in, wait_until
 
-SLOW = {"demo_data": {"cmd": "if [ -e quick ]; then mkdir -p data/demo_data; exit 0; fi; echo $$ > started; sleep 600"}}
+SLOW = "mkdir -p data/demo_data/clips; if [ -e quick ]; then cp seed data/demo_data/clips; exit 0; fi; echo $$ > started; sleep 600"
 
 
 def set_flow(root: Path, **values: object) -> None:
@@ -37,7 +37,8 @@ def serve(root: Path) -> "subprocess.Popen[str]":
 
 @pytest.mark.slow
 def test_one_run_at_a_time_a_pause_and_what_was_missed(tmp_path: Path) -> None:
-    root = make_project(tmp_path / "project", **SLOW)
+    root = make_project(tmp_path / "project")
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"demo_data": {"cmd": SLOW, "deps": ["seed"], "outs": ["data/demo_data"]}}}))
     set_flow(root, port=free_port(), catch_up="once")
     first = serve(root)
     assert shown(root).splitlines() == [f'reproduce    "0 0 1 1 *", next {time.gmtime().tm_year + 1}-01-01 00:00 UTC']
