@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +22,7 @@ from pipeline.check import check_disk
 from pipeline.contracts.outputs import write_text
 from pipeline.dvc_tool import dvc_environment
 from pipeline.errors import RunError
+from pipeline.flows.slots import slot
 from pipeline.git_tool import commit_files, file_at, git, require_clean_commit
 from pipeline.graph import load_graph
 from pipeline.params import Params, parse_params, parse_yaml, read_yaml
@@ -298,7 +300,8 @@ class Retraining:
         refused = [Refused(**row) for row in (*cycle.done["take"]["refused"], *cycle.done["validate"]["refused"])]
         left = set(paths_left(cycle))
         set_aside(self.incoming, arrivals, refused, self.aside())
-        clear_taken(self.incoming, [arrival for arrival in arrivals if arrival.path in left])
+        # Only what is safe elsewhere: somebody may have emptied `.retrain` meanwhile.
+        clear_taken(self.incoming, [arrival for arrival in arrivals if arrival.path in left and (self.accepted / arrival.path).is_file()])
         shutil.rmtree(self.arrived, ignore_errors=True)
         for row in refused:
             say("retrain", f"not used: {row.path} ({row.reason}: {row.detail}), it is in {self.aside().relative_to(self.root)}")
@@ -319,7 +322,8 @@ class Retraining:
             self.work.dvc("add", START)
             files[f"{START}.dvc"] = self.work.text(f"{START}.dvc")
         check_out(self.work, self.raw.path)
-        self.work.dvc("repro")
+        with self.gpu():
+            self.work.dvc("repro")
         files[LOCK] = self.work.text(LOCK)
         return {"files": files, "metrics": read_metrics(self.work), "warm_start": cycle.champion if warm else ""}
 
@@ -340,8 +344,20 @@ class Retraining:
             return {"metrics": {}, "failed": ""}
         files = dict(cycle.done["reproduce"]["files"])
         lock = files.pop(LOCK)
-        return measure_champion(self.arena, base=self.base, files=files, challenger_lock=lock,
-                                champion_lock=self.lock_of(cycle.champion))
+        with self.gpu():
+            return measure_champion(self.arena, base=self.base, files=files, challenger_lock=lock,
+                                    champion_lock=self.lock_of(cycle.champion))
+
+    @contextmanager
+    def gpu(self) -> Iterator[None]:
+        """While stages run that may train: in the slot that `mmldm reproduce` waits for too."""
+        def wait(seconds: float) -> bool:
+            time.sleep(seconds)
+            return False
+
+        holder = f"retrain of {self.root} (process {os.getpid()})"
+        with slot("gpu", self.params.flow.gpu, holder, wait=wait, say=lambda text: say("retrain", text)):
+            yield
 
     def decide(self, cycle: Cycle) -> Record:
         """Ask the gate, and write the answer down."""
