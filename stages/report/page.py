@@ -215,11 +215,21 @@ def _flag(says: str) -> str:
 def _missing(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "<p>Nothing: every figure that this version knows is above.</p>"
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[str, dict[tuple[str, str], list[str]]] = {}
     for row in rows:
-        reasons.setdefault(row["not_computed"], []).append(f"{row['name']} ({row['task']}, {row['protocol']})")
+        reasons.setdefault(row["not_computed"], {}).setdefault((row["protocol"], row["name"]), []).append(row["task"])
     return _table("", [("Figures", False), ("Why, and what to do", False)],
-                  [[text(", ".join(names)), text(reason)] for reason, names in reasons.items()])
+                  [[_absent(figures), text(reason)] for reason, figures in reasons.items()])
+
+
+def _absent(figures: Mapping[tuple[str, str], Sequence[str]]) -> str:
+    """Names of absent figures (protocol, name) -> tasks; those of the same tasks together, or the list would be endless."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for (protocol, name), tasks in figures.items():
+        alike.setdefault((protocol, ", ".join(tasks)), []).append(name)
+    lines = (f"{text(', '.join(names)).replace('_', '_<wbr>')}<small>{text(tasks)}; protocol {text(protocol)}</small>"
+             for (protocol, tasks), names in alike.items())
+    return "".join(f"<div>{line}</div>" for line in lines)
 
 
 def _data(content: Content) -> str:

@@ -8,9 +8,7 @@ html { color-scheme: light; scroll-behavior: smooth; }
 body { margin: 0; color: var(--ink); background: var(--back); font: 16px/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 .skip { position: absolute; left: -999px; }
 .skip:focus { left: 1rem; top: 1rem; background: var(--card); padding: .5rem 1rem; z-index: 2; }
-header, main, /* Two players side by side on a phone are narrower than the menu that the browser opens in them. */
-@media (max-width: 34rem) { .pair { grid-template-columns: 1fr; } th, td { padding: .5rem .6rem; } }
-footer { max-width: 72rem; margin: 0 auto; padding: 0 1.25rem; }
+header, main, footer { max-width: 72rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: 2.5rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .25rem; }
 h2 { font-size: 1.35rem; margin: 3rem 0 .5rem; padding-top: .5rem; }
@@ -42,7 +40,7 @@ th, td { text-align: left; padding: .5rem 1rem; border-top: 1px solid var(--line
 thead th { border-top: 0; font-size: .8rem; color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 500; overflow-wrap: anywhere; min-width: 9rem; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td small { color: var(--soft); display: block; white-space: normal; }
+td small, th small { color: var(--soft); display: block; white-space: normal; }
 td.number small { min-width: 8rem; }
 td:nth-child(4) { min-width: 17rem; }
 td:nth-child(5) { min-width: 13rem; }

@@ -23,7 +23,9 @@ from stages.report.glossary import meaning
 from stages.report.likeness import Likeness, likeness_chart
 from stages.report.media import write_mel
 from stages.report.page import _metrics as page_metrics
+from stages.report.page import _missing as page_missing
 from stages.report.run import examples
+from stages.report.style import CSS
 
 
 def figure(**fields: object) -> dict[str, object]:
@@ -132,7 +134,7 @@ def test_figures_stand_beside_their_floors_and_absences_have_reasons(finished_ru
     page = (write_report(finished_run()) / "index.html").read_text()
     line = next(line for line in page.split("<tr>") if line.startswith('<th scope="row">fvd_<wbr>local'))
     assert "12.35" in line and "3.5" in line and "Not comparable with a published FVD" in line and "8 windows against 12" in line
-    assert "fvd_i3d (svg, demo)" in page and "31.25" in page
+    assert "fvd_<wbr>i3d<small>svg; protocol demo" in page and "31.25" in page
     for reason in ("unreadable", "no_audio"):
         assert f'<th scope="row">{reason}</th><td class="number">1</td>' in page
     assert '<th scope="row">across</th><td class="number">4</td><td class="number">4</td>' in page
@@ -211,3 +213,18 @@ def test_a_figure_that_means_nothing_here_is_marked_and_real_clips_stand_beside_
     shown = page_metrics(rows)
     line = next(line for line in shown.split("<tr>") if "0.25" in line)
     assert "not valid here" in line and "real clips get 0.375" in line
+
+
+def test_the_page_has_margins_and_a_phone_gets_one_player_a_row() -> None:
+    """Rules by selector; one that has slipped into another's selector would be under neither name."""
+    rules = dict(re.findall(r"(?m)^([^{}@/]+?) \{([^{}]*)\}", CSS))
+    assert "max-width" in rules["header, main, footer"] and "padding" in rules["header, main, footer"]
+    phone = re.search(r"@media \(max-width: 34rem\) \{ \.pair \{ grid-template-columns: 1fr; \}", CSS)
+    assert phone is not None and CSS.index(".pair {") < phone.start(), "the later rule wins"
+
+
+def test_absent_figures_of_the_same_tasks_and_reason_are_told_once() -> None:
+    rows = [figure(name=name, task=task, not_computed="needs X; get it by Y") for task in ("svg", "a2v") for name in ("fvd_x", "kvd_x")]
+    shown = page_missing([*rows, figure(name="fad_x", task="v2a", not_computed="needs Z")])
+    assert shown.count("needs X; get it by Y") == 1 and shown.count("fvd_<wbr>x, kvd_<wbr>x<small>svg, a2v; protocol demo") == 1
+    assert "fad_<wbr>x<small>v2a; protocol demo" in shown
