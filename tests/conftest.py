@@ -12,6 +12,9 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch, once imported: two workers on two cores
+    # numba's files of machine code are not safe to be written by two processes at once (stages/evaluate/compiled_librosa.py).
+    _worker_code = Path(__file__).resolve().parent.parent / ".pytest_cache" / f"numba-{os.environ['PYTEST_XDIST_WORKER']}"
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(_worker_code))
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 

@@ -14,19 +14,17 @@ any peak and onset are left out and counted (there: a division by zero), flow is
 
 from functools import partial
 
-import librosa
 import numpy as np
 import torch
 
 from stages.evaluate.alignment import alignment_figure, heard_and_seen, wrong_pairs
+from stages.evaluate.compiled_librosa import RATE_HZ, compiled_librosa
 from stages.evaluate.evaluation import ONE_MODALITY, Evaluation, Group
 from stages.evaluate.events import match
 from stages.evaluate.figures import Figure
 from stages.evaluate.optical_flow import mean_flow
 from stages.evaluate.shares import Shares, shares
 
-RATE_HZ = 22_050
-"""To which the program's librosa.load resamples; its onsets lie on a grid of 512 samples."""
 MIN_FLOW_PX = 0.1
 NAMES = ("av_align", "av_align_original")
 
@@ -78,6 +76,7 @@ def audio_onsets(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     Args:
         waveform: float32 [S] in [-1, 1].
     """
+    librosa = compiled_librosa()
     sound = librosa.resample(waveform, orig_sr=sample_rate_hz, target_sr=RATE_HZ)
     strength = librosa.onset.onset_strength(y=sound, sr=RATE_HZ)
     return librosa.frames_to_time(librosa.onset.onset_detect(onset_envelope=strength, sr=RATE_HZ), sr=RATE_HZ)

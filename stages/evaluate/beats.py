@@ -12,12 +12,11 @@ seconds to show, so that clips under MIN_SEC are measured and marked as not vali
 from dataclasses import replace
 from functools import partial
 
-import librosa
 import numpy as np
 
 from pipeline.contracts.decoded import float_waveform
 from stages.evaluate.alignment import alignment_figure, wrong_pairs
-from stages.evaluate.av_align import RATE_HZ
+from stages.evaluate.compiled_librosa import RATE_HZ, compiled_librosa
 from stages.evaluate.evaluation import Evaluation, Group
 from stages.evaluate.events import match
 from stages.evaluate.figures import Figure
@@ -58,6 +57,7 @@ def beat_times(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     Args:
         waveform: float32 [S] in [-1, 1].
     """
+    librosa = compiled_librosa()
     sound = librosa.resample(waveform, orig_sr=sample_rate_hz, target_sr=RATE_HZ)
     return librosa.beat.beat_track(y=sound, sr=RATE_HZ, units="time")[1]
 
