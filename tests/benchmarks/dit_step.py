@@ -32,7 +32,7 @@ from stages.dit.objective import DiTLoss
 from stages.dit.sizes import AUDIO_SHAPE, VIDEO_SHAPE
 from stages.sample.samplers import Sampling
 from stages.sample.tasks import Request, generate
-from tests.benchmarks.klvae_step import peak_tflops
+from tests.benchmarks.machine import peak_tflops
 from tests.benchmarks.tables import print_table
 
 PRESETS = Path(__file__).parents[2] / "pipeline" / "presets"

@@ -39,7 +39,7 @@ class RandomImages:
         self.side = side
         self.asked: list[float] = []
 
-    def batch(self, size: int, seed: int, *, shared: bool = False) -> Tensor:
+    def batch(self, size: int, seed: int, *, audio_share: float = 0.5, shared: bool = False) -> Tensor:
         self.asked.append(time.perf_counter())
         generator = torch.Generator().manual_seed(seed)
         return torch.randint(0, 256, (size, self.side, self.side, 3), dtype=torch.uint8, generator=generator)
