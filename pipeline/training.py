@@ -58,7 +58,11 @@ def pick_device(compute: ComputeParams) -> torch.device:
     """The device that `compute.device` names; `auto` takes CUDA where there is one."""
     if compute.device == "cuda" and not torch.cuda.is_available():
         raise TrainingError("params.yaml: compute.device is cuda and torch sees no GPU; set it to auto or cpu")
-    return torch.device("cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if compute.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # cuDNN's attention fails on some shapes of Stable Diffusion's U-Net ("Expected mha_graph.execute ...", PyTorch issue 134001).
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    return torch.device("cuda")
 
 
 def pick_devices(compute: ComputeParams) -> list[torch.device]:

@@ -68,16 +68,20 @@ def measure(params: Params, *, batch: int, steps: int, search: bool) -> Found:
     networks = make_networks(params, device)
     search = search and device.type == "cuda"
     rows: list[Row] = []
-    for name, whole in (("end to end", True), ("DiT alone*", False)):
-        trial = Trial(params, networks, whole)
+    trials = [Trial(params, networks, whole) for whole in (True, False)]
+    for name, trial in zip(("end to end", "DiT alone*"), trials, strict=True):
         say("table", f"{name}: {steps} training steps and a sampling of {batch}, {params.sample.steps} steps of {params.sample.sampler}")
         train_gib, step_sec = _with_memory(device, lambda trial=trial: trial.step_sec(batch, steps))  # type: ignore[misc]
         trial.sample(batch, sampler_steps=1)
         sample_gib, sample_sec = _with_memory(device, lambda trial=trial: trial.sample(batch, params.sample.steps) / batch)  # type: ignore[misc]
-        train_most = largest(trial.trains, batch) if search else None
-        sample_most = largest(trial.samples, batch) if search else None
+        say("table", f"{name}: {step_sec:.3f} s a step, {sample_sec:.3f} s a sample"
+                     + (f", {train_gib:.1f} and {sample_gib:.1f} GiB" if train_gib is not None and sample_gib is not None else ""))
         rows.append(Row(name=name, step_sec=step_sec, sample_sec=sample_sec, train_gib=train_gib, sample_gib=sample_gib,
-                        train_most=train_most, sample_most=sample_most))
+                        train_most=None, sample_most=None))
+    if search:
+        for row, trial in zip(rows, trials, strict=True):
+            row["train_most"], row["sample_most"] = largest(trial.trains, batch), largest(trial.samples, batch)
+            say("table", f"{row['name']}: room for {row['train_most']} in training, {row['sample_most']} in sampling")
     return Found(px=params.clip.frame_size_px, rows=rows, says=_says(params, device, batch, search))
 
 

@@ -49,7 +49,8 @@ class Networks:
 
     def loss(self) -> DiTLoss:
         """The DiT as its training sees it; a network of its own, as training moves it."""
-        return DiTLoss(make_network(self.dit.params, self.dit.statistics), self.dit.statistics)
+        with self.device:  # a minute faster than on a CPU
+            return DiTLoss(make_network(self.dit.params, self.dit.statistics), self.dit.statistics)
 
     def latents(self, count: int) -> Batch:
         """What the DiT's training reads of the latents stage, "audio" and "video" float16 [b, 2c, h, w]."""
@@ -95,7 +96,8 @@ def make_networks(params: Params, device: torch.device) -> Networks:
         audio_shape=audio_shape, video_shape=video_shape, audio_mean=(0.0,) * audio_shape[0], audio_std=(1.0,) * audio_shape[0],
         video_mean=(0.0,) * video_shape[0], video_std=(1.0,) * video_shape[0], class_names=classes,
         text_shape=TEXT_SHAPE if params.dit.context == "text" else ())
-    network = make_network(params.dit, statistics).to(device).eval().requires_grad_(False)
+    with device:
+        network = make_network(params.dit, statistics).eval().requires_grad_(False)
     dit = TrainedDiT(network, params.dit, statistics, LatentScale(statistics).to(device),
                      Diffusion(params.dit.prediction, params.dit.zero_terminal_snr).to(device), device)
     mel_size = params.audio.n_mels, mel_columns(clip, params.audio)
