@@ -60,7 +60,7 @@ def pick_device(compute: ComputeParams) -> torch.device:
         raise TrainingError("params.yaml: compute.device is cuda and torch sees no GPU; set it to auto or cpu")
     if compute.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    # cuDNN's attention fails on some shapes of Stable Diffusion's U-Net ("Expected mha_graph.execute ...", PyTorch issue 134001).
+    # cuDNN's attention fails on some shapes ("Expected mha_graph.execute ...", PyTorch issue 134001); there are three other kernels.
     torch.backends.cuda.enable_cudnn_sdp(False)
     return torch.device("cuda")
 

@@ -31,6 +31,8 @@ KERNELS: dict[Convolution, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 FREQUENCIES = 16
 """Waves that tell a frame's time."""
+MOST_SEQUENCES = 2**15
+"""That a GPU's attention kernels get at once: they fail ("invalid argument") from 65,536 on, which two windows of 256 px have in pixels."""
 
 
 def zero_init(module: Module) -> Module:
@@ -113,8 +115,14 @@ def self_attention(qkv: Tensor, heads: int) -> Tensor:
     if q.is_cpu:  # in bfloat16 the fused kernel's gradient takes 5 to 30 times as long as these three lines on short sequences
         attended = (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(dim=-1).to(v.dtype) @ v
     else:
-        attended = F.scaled_dot_product_attention(q, k, v)
+        attended = attend_in_parts(q, k, v)
     return rearrange(attended, "b heads n d -> b n (heads d)")
+
+
+def attend_in_parts(q: Tensor, k: Tensor, v: Tensor, most: int = MOST_SEQUENCES) -> Tensor:
+    """Attention of `most` sequences at a time: [b, heads, n, d] each -> [b, heads, n, d]."""
+    parts = zip(q.split(most), k.split(most), v.split(most), strict=True)
+    return torch.cat([F.scaled_dot_product_attention(*part) for part in parts])
 
 
 def sinusoidal_embedding(positions: Tensor, dim: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The measurement: timed steps of the training loop itself, timed sampling, and the largest batches that have room."""
 
 import contextlib
+import gc
 import resource
 import statistics as mean_values
 import tempfile
@@ -170,17 +171,23 @@ def _has_room(run: Callable[[], object]) -> bool:
     except torch.OutOfMemoryError:
         return False  # the traceback, which holds on to tensors, is gone when the caller goes on
     finally:
-        torch.cuda.empty_cache()
+        _empty()
 
 
 def _with_memory(device: torch.device, run: Callable[[], float]) -> tuple[float | None, float]:
     """(most GiB of the GPU's memory in use, what `run` returns)."""
     if device.type != "cuda":
         return None, run()
-    torch.cuda.empty_cache()
+    _empty()
     torch.cuda.reset_peak_memory_stats(device)
     found = run()
     return torch.cuda.max_memory_allocated(device) / 2**30, found
+
+
+def _empty() -> None:
+    """Give back what earlier trainings hold: an optimizer and its gradients end in circles of references."""
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def _says(params: Params, device: torch.device, batch: int, search: bool) -> list[str]:

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from pipeline.params import Params
+from stages.autoencoder.blocks import attend_in_parts, self_attention
 from stages.autoencoder.coarse import CoarseDecoder
 from stages.autoencoder.discriminator import Discriminator
 from stages.autoencoder.encoders import Posterior
@@ -101,3 +103,17 @@ def test_discriminator_judges_the_three_images_together(params: Params, full_att
     network.body(network.conv_in(triples.transpose(1, 2)) + network.slots)[:, :, 1].sum().backward()
     assert triples.grad is not None and float(triples.grad[:, 0].abs().sum()) > 0
     assert network(triples).shape == (1,)
+
+
+def test_attention_in_parts_is_attention() -> None:
+    q, k, v = torch.randn(3, 5, 2, 4, 8).unbind()
+    assert torch.allclose(attend_in_parts(q, k, v, most=2), F.scaled_dot_product_attention(q, k, v), atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_gpu_attends_over_the_pixels_of_two_windows() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    qkv = torch.randn(2 * 256 * 256, 16, 3 * 32, device="cuda", dtype=torch.float16, requires_grad=True)
+    self_attention(qkv, heads=1).sum().backward()
+    assert qkv.grad is not None and qkv.grad.isfinite().all()
