@@ -112,11 +112,13 @@ class Attention(nn.Module):
 def self_attention(qkv: Tensor, heads: int) -> Tensor:
     """Multi-head attention of tokens: queries, keys and values [b, n, 3 d] -> [b, n, d]."""
     q, k, v = rearrange(qkv, "b n (three heads d) -> three b heads n d", three=3, heads=heads)
-    if q.is_cpu:  # in bfloat16 the fused kernel's gradient takes 5 to 30 times as long as these three lines on short sequences
-        attended = (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(dim=-1).to(v.dtype) @ v
-    else:
-        attended = attend_in_parts(q, k, v)
-    return rearrange(attended, "b heads n d -> b n (heads d)")
+    attend = attend_plainly if q.is_cpu else attend_in_parts
+    return rearrange(attend(q, k, v), "b heads n d -> b n (heads d)")
+
+
+def attend_plainly(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention, for a CPU: in bfloat16 the fused kernel's gradient takes 5 to 30 times as long on short sequences."""
+    return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(dim=-1).to(v.dtype) @ v
 
 
 def attend_in_parts(q: Tensor, k: Tensor, v: Tensor, most: int = MOST_SEQUENCES) -> Tensor:
