@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import TypeAlias, TypeVar
 
@@ -47,6 +48,12 @@ class Workers:
 
     def __str__(self) -> str:
         return f"Dask at {self.dask_scheduler}" if self.dask_scheduler else f"{self.num_workers or core_count()} workers"
+
+    def prepare(self, preload: str) -> None:
+        """Let the process server import a module already now, while this process has other things to do than to `map`."""
+        if not self.dask_scheduler and (self.num_workers or core_count()) > 1:
+            multiprocessing.get_context("forkserver").set_forkserver_preload([preload])
+            forkserver.ensure_running()
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], *, preload: Sequence[str] = (),

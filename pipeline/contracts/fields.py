@@ -13,9 +13,9 @@ def encode_field(name: str, value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
     if name.endswith(".npy"):
-        stream = io.BytesIO()
-        np.save(stream, np.ascontiguousarray(value), allow_pickle=False)
-        return stream.getvalue()
+        array, head = np.ascontiguousarray(value), io.BytesIO()
+        np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
+        return b"".join([head.getvalue(), array.data])  # what np.save writes, copied once and not three times
     if name.endswith(".json"):
         return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
     raise TypeError(f"{name}: {type(value)}")

@@ -51,6 +51,8 @@ class Work:
     signature left. Only for a stage that asks for them."""
     hash_of: Callable[[Path], str] = hash_file
     """sha256 of a file's bytes, hexadecimal; a kept file that nobody has touched is not read for it."""
+    wrote: Callable[[Path, str], None] = lambda path, digest: None
+    """Takes a file that the stage has just written and its sha256, so that this run need not read it again."""
 
 
 @contextlib.contextmanager
@@ -95,7 +97,8 @@ def _stage_output(
     hashes_of_files = RememberedHashes(rooms.with_name(f"{out.name}.hashes.json"), hash_file)
     left = [out, retired, *(other / name for other in others for name in ("out", "scratch", "retired"))]
     work = Work(folder=room / "out", scratch=room / "scratch", counts={},
-                earlier=tuple(folder for folder in left if takes_over and folder.is_dir()), hash_of=hashes_of_files)
+                earlier=tuple(folder for folder in left if takes_over and folder.is_dir()), hash_of=hashes_of_files,
+                wrote=hashes_of_files.wrote)
     if rank() == 0:
         if room.exists() and not work.folder.exists():
             # Killed just after its output was taken: nothing in it is unfinished.

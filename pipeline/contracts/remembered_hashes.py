@@ -25,6 +25,7 @@ class RememberedHashes:
         self._memory, self._read = memory, read
         self._known = _load(memory)
         self._used: dict[str, str] = {}
+        self._written: dict[str, str] = {}
 
     def __call__(self, path: Path) -> str:
         """Hash of a file's bytes.
@@ -33,6 +34,8 @@ class RememberedHashes:
             OSError: it cannot be read.
         """
         before = _stamp(path.stat())
+        if before in self._written:
+            return self._written[before]
         digest = self._known.get(before)
         if digest is None:
             started = time.time_ns()
@@ -42,6 +45,10 @@ class RememberedHashes:
                 return digest
         self._used[before] = digest
         return digest
+
+    def wrote(self, path: Path, digest: str) -> None:
+        """Hash of a file that this run has just written; known for as long as the run lasts."""
+        self._written[_stamp(path.stat())] = digest
 
     def save(self) -> None:
         """Keep what was asked for in this run, and nothing else."""

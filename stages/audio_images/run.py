@@ -37,6 +37,7 @@ class ClipTask:
 def run(*, seed: int, clip: ClipParams, audio: AudioParams, vocoder: VocoderParams, audio_images: AudioImagesParams,
         workers: Workers, decode: Path, out: Path) -> Summary:
     """Write `out` (see the package's docstring) and return the closing summary."""
+    workers.prepare("stages.audio_images.windows")
     sections = {"clip": clip, "audio": audio, "vocoder": vocoder, "audio_images": audio_images, "seed": seed}
     with stage_output(out, params=sections, inputs={"decode": decode}, code=Path(__file__).parent, takes_over=True) as work:
         waves = read_decoded(decode, fields=(WAVEFORM,))

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from pipeline.errors import DataError
 from stages.decode.audio import read_waveform, to_int16
-from stages.decode.decoded_clip import DecodedClip
+from stages.decode.decoded_clip import DecodedClip, empty_frames
 from stages.decode.picture import fit_picture
 from stages.decode.tasks import ClipTask
 from stages.decode.video import READERS, DecordReader, PyavReader
@@ -42,7 +43,7 @@ def read_clip(task: ClipTask) -> DecodedClip:
 def _decoded(task: ClipTask, path: Path) -> DecodedClip:
     try:
         with READERS[task.reader](path) as video:
-            frames = _square_frames(task, video)
+            frames, memory = _square_frames(task, video)
         waveform, gain = to_int16(read_waveform(path, video.zero_sec, task.start_sec, task.num_frames / task.fps, task.rate_hz))
     except (av.error.FFmpegError, RejectedFile, AssertionError, RuntimeError, OSError) as error:
         _require_same(path, task.source_sha256, file_stamp(path))
@@ -53,17 +54,17 @@ def _decoded(task: ClipTask, path: Path) -> DecodedClip:
         "clip_id": task.clip_id, "class_id": task.class_id, "class_name": task.class_name, "split": task.split,
         "source_path": task.source_path, "start_sec": task.start_sec, "gain": gain, "reader": task.reader,
     }
-    return DecodedClip(frames, waveform, meta)
+    return DecodedClip(frames, waveform, meta, memory)
 
 
-def _square_frames(task: ClipTask, video: DecordReader | PyavReader) -> np.ndarray:
-    frames = np.empty((task.num_frames, task.size_px, task.size_px, 3), np.uint8)
+def _square_frames(task: ClipTask, video: DecordReader | PyavReader) -> tuple[np.ndarray, BinaryIO | None]:
+    frames, memory = empty_frames((task.num_frames, task.size_px, task.size_px, 3))
     count, last = 0, None
     for picture in video.pictures(task.start_sec, task.fps, task.num_frames):
         frames[count] = frames[count - 1] if picture is last else fit_picture(picture, task.shown_px, task.size_px, task.fit)
         count, last = count + 1, picture
     assert count == task.num_frames, f"{count} frames, {task.num_frames} expected"
-    return frames
+    return frames, memory
 
 
 @lru_cache(maxsize=1)

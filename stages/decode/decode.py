@@ -37,6 +37,7 @@ def run(*, clip: ClipParams, sample_rate_hz: int, decode: DecodeParams, workers:
     """
     if decode.reader == "decord" and importlib.util.find_spec("decord") is None:
         raise DataError('decode.reader is "decord", which is not installed (it has no build for this machine); set decode.reader to auto')
+    workers.prepare("stages.decode.clip_reader")
     clips = read_clips(require_whole(inventory))
     say("decode", f"{len(clips)} clips of {source} -> {out}, {clip.frame_size_px} px, {clip.fps} fps, {sample_rate_hz} Hz, "
                   f"{workers}")

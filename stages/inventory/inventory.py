@@ -50,6 +50,7 @@ def run(
     say("inventory", f"{len(listing.candidates)} files of {source} -> {out}, each one decoded whole that was not before | {workers}")
     known_by = {"seed": seed, "clip": clip, "inventory": inventory}
     measured_by = recipe("stages.inventory.measure", {"scipy": scipy.__version__})
+    workers.prepare("stages.inventory.measure")
     with stage_output(out, params=known_by, inputs={"raw": source}, code=Path(__file__).parent, takes_over=True) as work:
         with Known(work, SOURCES, SOURCES_SCHEMA, measured_by, parse=outcome_from, row=Outcome.row, key=Outcome.key) as outcomes:
             found = survey(source, listing.candidates, outcomes, workers)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from pipeline.contracts.clips import read_clips
 from tests.benchmarks.ffmpeg import find_ffmpeg
-from tests.benchmarks.material import clip_arguments, clips_or_made, say_load, scratch
+from tests.benchmarks.material import clip_arguments, clips_or_made, other_content, say_load, scratch
 from tests.benchmarks.project import Project
 from tests.benchmarks.tables import print_table
 from tests.conftest import write_clip
@@ -44,11 +44,17 @@ def main() -> None:
     parser.add_argument("--fps", type=int, default=10)
     parser.add_argument("--readers", nargs="+", default=["auto", "pyav"], choices=["auto", "pyav", "decord"], help="decode.reader")
     parser.add_argument("--max-files", type=int, default=None, help="the first so many of the clips, for a quick look")
+    parser.add_argument("--copies", type=int, default=1, help="each mp4 file so many times, as other content: the start-up weighs less")
     arguments = parser.parse_args()
     ffmpeg = find_ffmpeg()
     say_load()
     with scratch() as folder:
-        compare(folder, clips_or_made(arguments.clips, folder / "made"), ffmpeg, arguments)
+        clips = clips_or_made(arguments.clips, folder / "made")
+        if arguments.copies > 1:
+            sources = sorted(clips.glob("*/*.mp4"))
+            other_content(sources, folder / "copies", arguments.copies * len(sources))
+            clips = folder / "copies"
+        compare(folder, clips, ffmpeg, arguments)
 
 
 def compare(folder: Path, clips: Path, ffmpeg: str, arguments: argparse.Namespace) -> None:
