@@ -151,9 +151,10 @@ def print_start_up(folder: Path, ffmpeg: str, num_files: int) -> None:
     started = time.perf_counter()
     for _ in range(num_files):
         subprocess.run([ffmpeg, "-version"], check=True, capture_output=True)
+    started_sec = time.perf_counter() - started
     print_table(("start-up, contained in the above", "seconds"), [
         ("decode of four tiny clips", statistics.median(timed_decode(tiny).wall_sec for _ in range(3))),
-        (f"ffmpeg -version, {num_files} times", time.perf_counter() - started),
+        (f"ffmpeg -version, {num_files} times", started_sec),
     ])
 
 
