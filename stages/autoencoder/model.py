@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.contracts.outputs import atomic_path, require_whole, write_text
-from pipeline.errors import DataError, WeightsError
+from pipeline.contracts.weights_folder import fill, read_config
+from pipeline.errors import DataError
 from pipeline.params import AutoencoderParams
 from pipeline.params_reader import build, to_values
 from pipeline.progress import say
@@ -233,19 +234,15 @@ def load(path: Path, device: torch.device | None = None) -> Autoencoder:
 
     Raises:
         DataError: the stage has not finished.
-        WeightsError: the weights do not fit the configuration beside them.
+        WeightsError: weights or configuration are absent, damaged, or do not belong together.
     """
     return open_folder(require_whole(path), device)
 
 
 def open_folder(path: Path, device: torch.device | None = None) -> Autoencoder:
     """The same of an exported folder, which carries no mark of a stage."""
-    config = json.loads((path / CONFIG).read_text())
+    config = read_config(path / CONFIG)
     shapes = Shapes(**{**config["shapes"], "class_names": tuple(config["shapes"]["class_names"])})
     network = MultiModalAutoencoder(build(AutoencoderParams, config["params"], "autoencoder"), shapes)
-    try:
-        network.load_state_dict(load_file(path / WEIGHTS))
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()
-        raise WeightsError(f"{path / WEIGHTS} does not fit {CONFIG} beside it ({first}); run: dvc repro autoencoder --force") from None
+    fill(network, path / WEIGHTS)
     return Autoencoder(network.requires_grad_(False), device or torch.device("cpu"))

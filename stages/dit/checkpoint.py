@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.contracts.latents import LatentStatistics
 from pipeline.contracts.outputs import require_whole, write_text
-from pipeline.errors import DataError, WeightsError
+from pipeline.contracts.weights_folder import fill, read_config
+from pipeline.errors import DataError
 from pipeline.params import DiTParams
 from pipeline.params_reader import build, to_values
 from stages.dit.diffusion import Diffusion
@@ -83,22 +84,18 @@ def load(path: Path, device: torch.device) -> TrainedDiT:
 
     Raises:
         DataError: the stage has not finished.
-        WeightsError: weights and config do not belong together.
+        WeightsError: weights or config are absent, damaged, or do not belong together.
     """
     return open_folder(require_whole(path), device)
 
 
 def open_folder(path: Path, device: torch.device) -> TrainedDiT:
     """The same of an exported folder, which carries no mark of a stage."""
-    config = json.loads((path / CONFIG).read_text())
+    config = read_config(path / CONFIG)
     params = build(DiTParams, config["params"], "dit")
     statistics = LatentStatistics(**{name: tuple(value) for name, value in config["statistics"].items()})
     network = make_network(params, statistics)
-    try:
-        network.load_state_dict(load_file(path / WEIGHTS))
-    except RuntimeError as error:
-        raise WeightsError(f"{path / WEIGHTS} does not fit {CONFIG} beside it ({str(error).splitlines()[-1].strip()}); "
-                           "run: dvc repro dit --force") from None
+    fill(network, path / WEIGHTS)
     diffusion = Diffusion(params.prediction, params.zero_terminal_snr).to(device)
     network.to(device).eval().requires_grad_(False)
     return TrainedDiT(network, params, statistics, LatentScale(statistics).to(device), diffusion, device)

@@ -4,19 +4,17 @@ Legend: b batch, f frames, h w picture, s samples, m mel bands, t mel columns, d
 set's own training windows (`train.py`); the layer before the last gives the features of fvd_local, kvd_local and fad_local.
 """
 
-import json
 from pathlib import Path
 from typing import Literal
 
 import torch
 import torchaudio
 from einops import rearrange
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.contracts.outputs import require_whole
-from pipeline.errors import WeightsError
+from pipeline.contracts.weights_folder import fill, read_config
 from stages.local_features.corruptions import AUDIO, VIDEO
 
 Modality = Literal["video", "audio"]
@@ -158,16 +156,12 @@ def load(folder: Path) -> dict[Modality, LocalNetwork]:
 
     Raises:
         DataError: the stage is not finished.
-        WeightsError: other code wrote it.
+        WeightsError: a file is absent or damaged, or other code wrote it.
     """
-    config = json.loads((require_whole(folder) / CONFIG).read_text(encoding="utf-8"))
+    config = read_config(require_whole(folder) / CONFIG)
     networks: dict[Modality, LocalNetwork] = {}
     for modality in MODALITIES:
         networks[modality] = LocalNetwork(modality, int(config["num_classes"]))
-        try:
-            networks[modality].load_state_dict(load_file(folder / f"{modality}.safetensors"))
-        except (RuntimeError, OSError) as error:
-            raise WeightsError(f"{folder} does not fit this version ({str(error).splitlines()[0][:80]}); "
-                               "run: dvc repro local_features") from None
+        fill(networks[modality], folder / f"{modality}.safetensors")
         networks[modality].eval()
     return networks

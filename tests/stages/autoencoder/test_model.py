@@ -104,5 +104,5 @@ def test_weights_of_another_shape_are_one_line(network: MultiModalAutoencoder, t
     weights = load_file(folder / WEIGHTS)
     name = "audio_encoder.content"
     save_file({**weights, name: weights[name][:2].contiguous()}, folder / WEIGHTS)
-    with pytest.raises(WeightsError, match=rf"{name}.*dvc repro autoencoder --force"):
+    with pytest.raises(WeightsError, match=rf"{name}.*mmldm check, then: dvc repro"):
         load(folder)

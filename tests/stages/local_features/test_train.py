@@ -108,7 +108,7 @@ def test_what_the_stage_writes_is_what_load_gives(finished_run, tmp_path: Path) 
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
     assert len(files) >= 6 and all((tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes() for path in files)
     (tmp_path / "one/local_features/video.safetensors").write_bytes((tmp_path / "one/local_features/audio.safetensors").read_bytes())
-    with pytest.raises(WeightsError, match="run: dvc repro local_features"):
+    with pytest.raises(WeightsError, match="run: mmldm check, then: dvc repro"):
         load(tmp_path / "one/local_features")
     with pytest.raises(DataError, match="run: dvc repro"):
         load(tmp_path / "three/local_features")
