@@ -1,5 +1,6 @@
 """What all extractors with published weights have in common: a weights file, and a network that is there only while it is used."""
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from stages.evaluate.extractors.extractor import InputContract, Modality
 from stages.evaluate.extractors.weights import file_sha256
 
 
-class PublishedExtractor:
+class PublishedExtractor(ABC):
     """An `Extractor` by weights of a file; a subclass says what it is and opens its network."""
 
     name: str
@@ -42,17 +43,17 @@ class PublishedExtractor:
         self.file = weights_file(path, self.entry())
         self.weights = file_sha256(self.file)
 
+    @abstractmethod
     def __call__(self, windows: list[Window]) -> Tensor:
         """Features of a batch (extractor.py)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self) -> nn.Module:
         """The network with its weights.
 
         Raises:
             WeightsError: they are of another one.
         """
-        raise NotImplementedError
 
     @classmethod
     def entry(cls) -> str:
