@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 
@@ -16,6 +17,8 @@ from pipeline.flows.timetable import read_timetable
 
 LAST = 5
 """Runs that are shown."""
+BEGUN = FlowRunFilterState(type=FlowRunFilterStateType(not_any_=[StateType.SCHEDULED]))
+"""Not the runs to come, of which the scheduler makes up to a hundred in advance."""
 
 
 class Schedule:
@@ -33,6 +36,7 @@ class Schedule:
             times = ", ".join(f'"{table.cron}", next {table.next(datetime.now(UTC)):%Y-%m-%d %H:%M %Z}' for table in tables)
             state = "paused" if deployment.paused else times or "by hand only"
             runs = client.read_flow_runs(deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
+                                         flow_run_filter=FlowRunFilter(state=BEGUN),
                                          sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=LAST)
         return "\n".join([f"{self.flow:<12} {state}", *map(_line, runs)])
 
