@@ -28,11 +28,23 @@ def shown(root: Path) -> str:
     return "\n".join(said)
 
 
-def serve(root: Path) -> "subprocess.Popen[str]":
-    """Serve `reproduce` at a time that is far away, and wait until it does."""
-    process = start_mmldm(root, "serve", "--flow", "reproduce", "--cron", "0 0 1 1 *", "--timezone", "UTC")
+def serve(root: Path, cron: str = "0 0 1 1 *") -> "subprocess.Popen[str]":
+    """Serve `reproduce`, if nothing else is said at a time that is far away, and wait until it does."""
+    process = start_mmldm(root, "serve", "--flow", "reproduce", "--cron", cron, "--timezone", "UTC")
     wait_until(lambda: (root / ".prefect/served").exists() and (root / ".prefect/served").stat().st_mtime > time.time() - 5)
     return process
+
+
+@pytest.mark.slow
+def test_a_run_starts_when_its_time_comes(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "project")
+    set_flow(root, port=free_port())
+    process = serve(root, "* * * * *")
+    try:
+        wait_until(lambda: "Completed" in shown(root), 150)
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.mark.slow
