@@ -42,8 +42,7 @@ lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-# Exact versions with hashes and without addresses, good for every supported Python and platform. Extras stay in the pins:
-# pip before 24 otherwise takes the newest release of a package[extra] that something needs, and stops at its missing hash.
+# Exact versions with hashes and without addresses, good for every supported Python and platform.
 lock: setup
 	@$(BIN)/python -m pip install --quiet --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --extra dev --no-header \
@@ -61,6 +60,8 @@ $(STAMP): pyproject.toml requirements.lock
 	else $(MAKE) --no-print-directory install; fi
 
 # pip's own words go to .venv/pip.log: nobody needs them when all is well, and its errors are shown when not.
+# --no-deps: the lock is the whole environment. pip before 24 otherwise looks for the newest release of a package that is
+# needed both with and without an extra (sqlalchemy, sqlalchemy[asyncio]) before it comes to its line, and stops there.
 # A Python without ensurepip (Debian's) makes an environment without pip; its own pip then installs into it.
 .PHONY: install
 install:
@@ -72,7 +73,7 @@ install:
 	@rm -f $(STAMP); started=$$(date +%s); log=.venv/pip.log; \
 	pip="$(BIN)/python -m pip"; $$pip --version >/dev/null 2>&1 || pip="$(PYTHON) -m pip --python $(BIN)/python"; \
 	echo "setup        installing $$(grep -c '==' requirements.lock) locked packages (torch among them): some minutes and 7 GB of disk the first time"; \
-	{ $$pip install --require-hashes -r requirements.lock && $$pip install --no-deps --no-build-isolation -e .; echo "exit $$?"; } 2>&1 | \
+	{ $$pip install --require-hashes --no-deps -r requirements.lock && $$pip install --no-deps --no-build-isolation -e .; echo "exit $$?"; } 2>&1 | \
 		tee $$log | awk '/^(Collecting|Processing) / && ++n % 40 == 0 { print "setup        " n " packages fetched"; fflush() } \
 			/^Installing collected packages: [^,]*,/ { print "setup        unpacking them"; fflush() }'; \
 	if [ "$$(tail -n 1 $$log)" != "exit 0" ]; then grep -E '^ *ERROR' $$log | head -n 5 >&2; \
