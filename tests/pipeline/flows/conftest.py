@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -60,9 +61,14 @@ def own_environment(root: Path, api: str | None = None) -> dict[str, str]:
 
 
 def start_mmldm(root: Path, *arguments: str, api: str | None = None, **more: str) -> subprocess.Popen[str]:
-    """The command, with its two outputs in one."""
+    """The command, with its two outputs in one; it heeds signals that these tests were told to ignore (nohup, &)."""
     return subprocess.Popen([sys.executable, "-m", "pipeline", *arguments], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, env=own_environment(root, api) | more)
+                            text=True, env=own_environment(root, api) | more, preexec_fn=_heed_signals)
+
+
+def _heed_signals() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def mmldm(root: Path, *arguments: str, api: str | None = None, **more: str) -> tuple[int, list[str]]:
