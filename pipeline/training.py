@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline import sharding
 from pipeline.contracts.outputs import Work, atomic_path
+from pipeline.contracts.weights_folder import read_weights
 from pipeline.errors import TrainingError, WeightsError
 from pipeline.live_curves import LiveCurves
 from pipeline.params import ComputeParams, TrainParams
@@ -197,7 +197,7 @@ def begin_with(network: nn.Module, source: str | None, stage: str) -> None:
     What has another shape by now (classes were added) keeps its random numbers.
 
     Raises:
-        WeightsError: no weights are there, or none of them fits.
+        WeightsError: no weights are there, they are damaged, or none of them fits.
     """
     if source is None:
         return
@@ -205,7 +205,7 @@ def begin_with(network: nn.Module, source: str | None, stage: str) -> None:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise WeightsError(f"params.yaml: warm_start.{stage} is {folder}, which holds no .safetensors; run: dvc pull, or set it to null")
-    earlier, own = load_file(files[0]), network.state_dict()
+    earlier, own = read_weights(files[0]), network.state_dict()
     fitting = {name: value for name, value in earlier.items() if name in own and own[name].shape == value.shape}
     if not fitting:
         raise WeightsError(f"params.yaml: warm_start.{stage} is {folder}, whose weights are those of another network; set it to null")

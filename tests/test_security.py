@@ -17,7 +17,8 @@ from pipeline.contracts.shards import INDEX, META, ShardReader
 from pipeline.errors import DataError
 from pipeline.params import load_params
 from pipeline.workers import Workers
-from stages import decode, inventory
+from stages.decode import decode
+from stages.inventory import inventory
 from tests.shards import write_shards
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,8 +6,6 @@ Goes out   data/decode/{split}-*.tar      per clip: frames uint8 [N, H, W, 3], w
 
 Frame k is what a player shows at `start + k / fps` seconds after the first shown frame: chosen by time, never by number.
 Sample 0 of the waveform is the sound of the same moment. The bytes depend neither on the reader nor on the number of workers.
+
+Its `run` is not imported here: the workers need clip_reader.py alone, and would load pandas with it.
 """
-
-from stages.decode.decode import run
-
-__all__ = ["run"]

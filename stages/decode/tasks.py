@@ -1,13 +1,13 @@
-"""What a worker is told about one clip (free of torch, so that the process that hands out the work starts at once)."""
+"""What a worker is told about one clip (free of torch and pandas, so that neither side loads what the other one alone needs)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pipeline.params import ClipParams
 
 Reader = Literal["decord", "pyav"]
@@ -40,7 +40,7 @@ class ClipTask:
 
 
 def clip_tasks(
-    clips: pd.DataFrame, clip: "ClipParams", rate_hz: int, reader: Literal["auto", "decord", "pyav"], raw: Path,
+    clips: "pd.DataFrame", clip: "ClipParams", rate_hz: int, reader: Literal["auto", "decord", "pyav"], raw: Path,
 ) -> Iterator[ClipTask]:
     """One task a clip, in the table's order.
 

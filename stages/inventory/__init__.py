@@ -11,8 +11,6 @@ Goes out   data/inventory/clips.parquet     one row a clip: source, class, split
 Every file is read whole, sound and picture: headers lie, and a damaged file often opens. What a row says was measured
 on decoded frames. A content that an earlier run measured, also one that was killed, is hashed and not decoded again (known.py).
 The split is decided by the source's content (split.py), for all that belongs together at once (groups.py).
+
+Its `run` is not imported here: decode's workers need streams.py, and would load all of scipy with it.
 """
-
-from stages.inventory.inventory import run
-
-__all__ = ["run"]

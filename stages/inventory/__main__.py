@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.params import Params
 from pipeline.stage import Summary, stage_main
 from pipeline.workers import Workers
-from stages.inventory import run
+from stages.inventory.inventory import run
 
 
 def main(params: Params) -> Summary:

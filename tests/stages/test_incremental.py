@@ -11,7 +11,9 @@ from pipeline.contracts.outputs import stage_output
 from pipeline.contracts.shards import ShardReader
 from pipeline.params import AudioImagesParams, AudioParams, ClipParams, ComputeParams, EncodeParams, load_params
 from pipeline.workers import Workers
-from stages import audio_images, decode, encode, inventory
+from stages import audio_images, encode
+from stages.decode import decode
+from stages.inventory import inventory
 from stages.klvae.model import build_scratch
 
 MakeClip = Callable[..., Path]

@@ -1,6 +1,8 @@
 """From the inventory to shards: pytest tests/stages/decode/test_decode.py"""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +15,10 @@ from pipeline.contracts.decoded import float_waveform, read_decoded
 from pipeline.errors import DataError
 from pipeline.params import AudioParams, ClipParams, DecodeParams, load_params
 from pipeline.workers import Workers
-from stages import inventory
-from stages.decode import clip_reader, run
+from stages.decode import clip_reader
 from stages.decode.audio import read_waveform
+from stages.decode.decode import run
+from stages.inventory import inventory
 
 MakeClip = Callable[..., Path]
 TINY = Path(__file__).resolve().parents[2] / "presets" / "tiny.yaml"
@@ -42,6 +45,13 @@ def decode_to(out: Path, data: Path, *, num_workers: int = 1, reader: str = "aut
 
 def shards(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != "_SUCCESS.json"}
+
+
+def test_a_worker_loads_only_what_it_works_with() -> None:
+    """Half of the time until the first frame went into scipy and pandas, which none of its code calls."""
+    loaded = subprocess.run([sys.executable, "-c", "import stages.decode.clip_reader, sys; print(*sys.modules)"],
+                            capture_output=True, text=True, check=True).stdout.split()
+    assert "torch" in loaded and not {"scipy", "pandas", "pyarrow"} & set(loaded)
 
 
 def test_flash_and_click_come_together(data: Path, tmp_path: Path) -> None:

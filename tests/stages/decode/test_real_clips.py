@@ -12,9 +12,9 @@ from scipy.signal import resample_poly
 from pipeline.contracts.clips import read_clips
 from pipeline.params import ClipParams, load_params
 from pipeline.workers import Workers
-from stages import inventory
 from stages.decode.audio import read_waveform
 from stages.decode.video import READERS, TOLERANCE_SEC, PyavReader
+from stages.inventory import inventory
 
 TINY = Path(__file__).resolve().parents[2] / "presets" / "tiny.yaml"
 CLIP = ClipParams(frame_size_px=32, fps=10, num_frames=16, window_stride=2, fit="pad", max_sec=10.0)

@@ -90,6 +90,11 @@ def test_a_warm_start_begins_where_the_earlier_network_is(trained: Path, latents
     assert after == pytest.approx(before, rel=0.01)
     with pytest.raises(WeightsError, match=r"warm_start\.dit is /nowhere, which holds no \.safetensors; run: dvc pull, or set it to null"):
         run(seed=1, compute=CPU, clip=CLIP, dit=few, latents=latents, out=tmp_path / "none", warm_start="/nowhere")
+    (tmp_path / "damaged").mkdir()
+    weights = next(trained.glob("*.safetensors"))
+    (tmp_path / "damaged" / weights.name).write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match=rf"{weights.name} is damaged \(.*\); run: mmldm check"):
+        run(seed=1, compute=CPU, clip=CLIP, dit=few, latents=latents, out=tmp_path / "none", warm_start=str(tmp_path / "damaged"))
 
 
 def test_generated_pictures_follow_the_given_sound(trained: Path) -> None:

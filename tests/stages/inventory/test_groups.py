@@ -11,9 +11,9 @@ import pytest
 from pipeline.contracts.sources import read_pairs, read_sources
 from pipeline.params import ClipParams, load_params
 from pipeline.workers import Workers
-from stages.inventory import run
 from stages.inventory.accepted import Source
 from stages.inventory.groups import group_keys, source_id, without_conflicts
+from stages.inventory.inventory import run
 from stages.inventory.measure import Hashed, Named, hash_one, measure
 from stages.inventory.measured import Measured, Outcome
 from stages.inventory.near_duplicates import Fingerprint, likely_pairs, stretch

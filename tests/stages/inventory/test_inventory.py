@@ -12,7 +12,7 @@ from pipeline.contracts.clips import read_clips, read_rejected
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, load_params
 from pipeline.workers import Workers
-from stages.inventory import run
+from stages.inventory.inventory import run
 from stages.inventory.measure import Hashed, Named, hash_one, measure
 from stages.inventory.measured import Measured, Outcome
 from stages.inventory.reasons import REASONS, RejectedFile

@@ -19,7 +19,7 @@ from pipeline.contracts.outputs import Work
 from pipeline.contracts.sources import SOURCES, SOURCES_SCHEMA, read_sources
 from pipeline.params import ClipParams, load_params
 from pipeline.workers import Workers
-from stages.inventory import run
+from stages.inventory.inventory import run
 from stages.inventory.known import Known
 from stages.inventory.listing import Candidate
 from stages.inventory.measure import Hashed, Named, Passing, crashed, hash_one, measure

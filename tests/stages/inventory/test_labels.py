@@ -13,7 +13,7 @@ from pipeline.contracts.clips import read_clips, read_rejected
 from pipeline.errors import DataError
 from pipeline.params import ClipParams, load_params
 from pipeline.workers import Workers
-from stages.inventory import run
+from stages.inventory.inventory import run
 from stages.inventory.labels import read_labels
 from stages.inventory.listing import list_files
 
