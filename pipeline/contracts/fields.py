@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 
+Parts = tuple[bytes | memoryview, ...]
+"""Bytes that follow one another and lie apart in memory: frames are too many to be copied behind their header."""
 
-def encode_field(name: str, value: Any) -> bytes:
-    """The bytes of an array (`.npy`) or a dict (`.json`); what is bytes already stays."""
+
+def encode_field(name: str, value: Any) -> Parts:
+    """The bytes of an array (`.npy`, what np.save writes) or a dict (`.json`); what is bytes already stays."""
     if isinstance(value, bytes):
-        return value
+        return (value,)
     if name.endswith(".npy"):
         array, head = np.ascontiguousarray(value), io.BytesIO()
         np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(array))
-        return b"".join([head.getvalue(), array.data])  # what np.save writes, copied once and not three times
+        return head.getvalue(), array.reshape(-1).view(np.uint8).data
     if name.endswith(".json"):
-        return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+        return (json.dumps(value, sort_keys=True, ensure_ascii=False).encode(),)
     raise TypeError(f"{name}: {type(value)}")
 
 
@@ -28,6 +31,9 @@ def decode_field(name: str, data: bytes) -> Any:
     return json.loads(data) if name.endswith(".json") else data
 
 
-def hash16(data: bytes) -> bytes:
-    """16 bytes of the sha256."""
-    return hashlib.sha256(data).digest()[:16]
+def hash16(*parts: bytes | memoryview) -> bytes:
+    """16 bytes of the sha256 of all parts together."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.digest()[:16]
