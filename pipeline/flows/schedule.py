@@ -63,6 +63,6 @@ class Schedule:
 
 
 def _line(run: Any) -> str:
-    time = run.start_time or run.expected_start_time
+    time = run.expected_start_time
     message = (run.state.message if run.state else "") or ""
     return f"  {time.astimezone():%Y-%m-%d %H:%M}  {run.state_name:<10} {message}".rstrip()
