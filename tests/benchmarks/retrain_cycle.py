@@ -10,7 +10,6 @@ With --by-the-clock nobody starts a retraining: `mmldm serve` runs beside the pr
 import argparse
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -167,7 +166,7 @@ class ServedLife(Life):
 
     def __exit__(self, *_: object) -> None:
         if self.server is not None:
-            self.server.send_signal(signal.SIGINT)
+            self.server.terminate()
             self.server.wait(60)
 
 
