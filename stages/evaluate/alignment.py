@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.contracts.decoded import float_waveform
 from stages.evaluate.bootstrap import ratio_interval
 from stages.evaluate.evaluation import Evaluation, Group
-from stages.evaluate.figures import Figure, NotComputable
+from stages.evaluate.figures import Figure, NotComputable, six_digits
 from stages.evaluate.shares import Shares, effect_size
 from stages.evaluate.shuffled_pairs import strangers
 from stages.evaluate.windows import sources
@@ -91,7 +91,8 @@ def _judged(evaluation: Evaluation, figure: Figure, better: Better) -> Figure:
          if (found.protocol, found.task, found.name) == (figure.protocol, "real", figure.name)), None)
     if real is None or real.floor is None or real.low is None or real.high is None:
         return figure
-    if (real.low > real.floor) if better == "higher" else (real.high < real.floor):
+    low, high, floor = (six_digits(value) for value in (real.low, real.high, real.floor))  # as they are reported
+    if (low > floor) if better == "higher" else (high < floor):
         return figure
     why = f"not valid here: real clips in their true pairs are not {BEYOND[better]} real clips in wrong pairs"
     return replace(figure, valid=False, note=_joined((why, figure.note)))

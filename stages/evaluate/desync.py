@@ -67,5 +67,5 @@ def offsets(logits: np.ndarray) -> Shares:
     """
     if not np.isfinite(logits).all():
         raise NotComputable("needs finite features; look at the samples on the report page")
-    values = np.abs(OFFSETS_SEC[logits.reshape(len(logits), 2, len(OFFSETS_SEC)).argmax(2)]).mean(1)
-    return Shares(values, np.ones(len(values)))
+    answers = logits.reshape(len(logits), 2, len(OFFSETS_SEC)).argmax(2)
+    return Shares(np.abs(OFFSETS_SEC[answers]).mean(1), np.ones(len(answers)))
