@@ -38,8 +38,6 @@ OFFSETS_SEC = np.linspace(-2, 2, 21)
 """Of each class; above zero the sound comes early."""
 UNUSED = ("vfeat_extractor.patch_embed.",)
 """Patches of single frames: in the file, and never called."""
-
-
 PUBLISHED: Mapping[str, int] = {"width": 768, "depth": 12, "heads": 12, "head_depth": 3, "head_heads": 8}
 """Sizes of the published network."""
 

@@ -16,6 +16,8 @@ from stages.evaluate.extractors.catalogue import Catalogue
 from stages.evaluate.extractors.extractor import InputContract
 from stages.evaluate.extractors.synchformer import Synchformer, SynchformerNetwork
 from stages.evaluate.figures import Figure, NotComputable
+from stages.evaluate.folders import Folders, evaluate_folders
+from stages.evaluate.protocol import load_protocol
 from stages.evaluate.windows import Paired
 from tests.stages.evaluate.listed import AUDIO, CLIP, Listed, evaluation
 
@@ -115,6 +117,22 @@ def test_weights_that_cannot_be_fetched_are_told_with_the_entry(monkeypatch: pyt
     _, (absent,) = Catalogue(dataclasses.replace(NOTHING, synchformer=source), LONG, 16000, CPU).published([Synchformer.name])
     assert absent.reason.startswith("needs synchformer_state_dict.pth of MMAudio's release v0.1")
     assert "set evaluate.extractors.synchformer.source to a local file" in absent.reason and "\n" not in absent.reason
+
+
+def test_folders_of_long_videos_have_a_desync(tmp_path: Path, make_clip, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    for folder in ("generated", "reference"):
+        for i in range(4):
+            make_clip(tmp_path / folder / f"{i}.mp4", 5.0, 10, (32, 32), event_sec=1 + 0.5 * i, tone_hz=300 + 50 * i)
+    torch.save(SynchformerNetwork(**SMALL).state_dict(), tmp_path / "synchformer_state_dict.pth")
+    monkeypatch.setattr(Synchformer, "sizes", SMALL)
+    source = PretrainedParams(source=str(tmp_path / "synchformer_state_dict.pth"), revision=None, subfolder=None, sha256=None)
+    protocol = dataclasses.replace(load_protocol("demo"), extractors=(Synchformer.name,), measures=("desync",), replicates=20)
+    folders = Folders(generated=tmp_path / "generated", reference=tmp_path / "reference", floor=None, halved=True, train=None)
+    entries = dataclasses.replace(NOTHING, synchformer=source)
+    figures = evaluate_folders(folders, protocol, entries, tmp_path / "out", CPU)
+    assert [figure.task for figure in figures.found] == ["real", "svg"] and not figures.missing
+    assert all(0 <= figure.value <= 2 and figure.floor is not None and figure.num_frames == 50 for figure in figures.found)
+    assert evaluate_folders(folders, protocol, entries, tmp_path / "out", CPU).found == figures.found
 
 
 def test_a_protocol_without_the_network_says_where_to_name_it() -> None:
