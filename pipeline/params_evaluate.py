@@ -44,6 +44,8 @@ class ExtractorsParams:
     """A folder of PeAudioVideoModel; needs the package timm."""
     imagebind: PretrainedParams | None
     """imagebind_huge.pth (CC-BY-NC-SA 4.0)."""
+    synchformer: PretrainedParams | None
+    """synchformer_state_dict.pth, of DeSync."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,24 +1,27 @@
 """What every figure about picture and sound together has in common: the value of true pairs, its interval, and the floor of wrong ones.
 
 A figure of this kind is a share, pooled over clips: hits of how many events, or the sum of the clips' scores over the clips that have
-one. It says something only if real clips in their true pairs stand above real clips in wrong ones, which is what `valid` holds.
+one. It says something only if real clips in their true pairs stand above real clips in wrong ones (below, where lower is better), which
+is what `valid` holds.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from pipeline.contracts.decoded import float_waveform
 from stages.evaluate.bootstrap import ratio_interval
 from stages.evaluate.evaluation import Evaluation, Group
-from stages.evaluate.figures import Figure, NotComputable
+from stages.evaluate.figures import Figure, NotComputable, six_digits
 from stages.evaluate.shares import Shares, effect_size
 from stages.evaluate.shuffled_pairs import strangers
 from stages.evaluate.windows import sources
 
 FLOOR_KIND = "picture beside the sound of another source"
-NOTHING_TOLD_APART = "not valid here: real clips in their true pairs are not above real clips in wrong pairs"
+Better = Literal["higher", "lower"]
+BEYOND = {"higher": "above", "lower": "below"}
 
 
 def wrong_pairs(evaluation: Evaluation, group: Group) -> np.ndarray:
@@ -27,7 +30,7 @@ def wrong_pairs(evaluation: Evaluation, group: Group) -> np.ndarray:
 
 
 def alignment_figure(evaluation: Evaluation, group: Group, name: str, true: Shares, wrong: Shares, template: Figure, *,
-                     bounds: tuple[float, float] = (0.0, 1.0), floor_kind: str = FLOOR_KIND) -> Figure:
+                     bounds: tuple[float, float] = (0.0, 1.0), floor_kind: str = FLOOR_KIND, better: Better = "higher") -> Figure:
     """One figure of true pairs beside the floor of wrong ones.
 
     Args:
@@ -40,8 +43,8 @@ def alignment_figure(evaluation: Evaluation, group: Group, name: str, true: Shar
     """
     figure = share_figure(evaluation, group, name, true, template, bounds=bounds)
     floor = wrong.pooled if wrong.wholes.sum() else None
-    notes = (figure.note, _apart(true, wrong))
-    return _judged(evaluation, replace(figure, floor=floor, floor_kind="" if floor is None else floor_kind, note=_joined(notes)))
+    notes = (figure.note, _apart(true, wrong, better))
+    return _judged(evaluation, replace(figure, floor=floor, floor_kind="" if floor is None else floor_kind, note=_joined(notes)), better)
 
 
 def share_figure(evaluation: Evaluation, group: Group, name: str, found: Shares, template: Figure, *,
@@ -72,20 +75,24 @@ def heard_and_seen(group: Group, see: Callable[[np.ndarray], np.ndarray], hear: 
     return seen, heard
 
 
-def _apart(true: Shares, wrong: Shares) -> str:
-    apart = effect_size(true, wrong)
-    return f"true pairs stand {apart:.2f} standard deviations above wrong ones" if np.isfinite(apart) else ""
+def _apart(true: Shares, wrong: Shares, better: Better) -> str:
+    apart = effect_size(true, wrong) if better == "higher" else effect_size(wrong, true)
+    return f"true pairs stand {apart:.2f} standard deviations {BEYOND[better]} wrong ones" if np.isfinite(apart) else ""
 
 
 def _joined(notes: Iterable[str]) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def _judged(evaluation: Evaluation, figure: Figure) -> Figure:
+def _judged(evaluation: Evaluation, figure: Figure, better: Better) -> Figure:
     """The figure with its verdict: real clips are measured first, and decide for the samples that follow."""
     real = figure if figure.task == "real" else next(
         (found for found in evaluation.figures.found
          if (found.protocol, found.task, found.name) == (figure.protocol, "real", figure.name)), None)
-    if real is None or real.floor is None or real.low is None or real.low > real.floor:
+    if real is None or real.floor is None or real.low is None or real.high is None:
         return figure
-    return replace(figure, valid=False, note=_joined((NOTHING_TOLD_APART, figure.note)))
+    low, high, floor = (six_digits(value) for value in (real.low, real.high, real.floor))  # as they are reported
+    if (low > floor) if better == "higher" else (high < floor):
+        return figure
+    why = f"not valid here: real clips in their true pairs are not {BEYOND[better]} real clips in wrong pairs"
+    return replace(figure, valid=False, note=_joined((why, figure.note)))

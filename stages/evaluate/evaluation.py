@@ -111,8 +111,11 @@ class Evaluation:
         return None
 
     def take_features(self, groups: Sequence[Group]) -> None:
-        """All that the measures will ask for, one extractor after the other, each network given back when it is done."""
-        for extractor in self._extractors:
+        """All that the measures will ask for, one extractor after the other, each network given back when it is done.
+
+        Those of picture and sound at once are left to the measure, which makes the wrong pairs that they see too.
+        """
+        for extractor in self.extractors(("video", "audio", "pair")):
             started, taken = time.monotonic(), self.store.taken
             sets = [self.real.reference, self.real.floor, self.real.training]
             for group in groups:

@@ -1,4 +1,4 @@
-"""Sets of windows to measure besides the real ones: generated ones out of data/sample, and any of them at another size."""
+"""Sets of windows to measure besides the real ones: generated ones of data/sample, and any of these at another size or in other pairs."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -112,3 +112,44 @@ class Resized:
         images = F.interpolate(images, size=(self.size_px, self.size_px), mode="bilinear" if antialias else "bicubic", align_corners=False,
                                antialias=antialias)
         return replace(window, frames=images.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy())
+
+
+class Paired:
+    """Pictures of some windows beside the sounds of others."""
+
+    def __init__(self, windows: WindowSet, pairs: np.ndarray) -> None:
+        """Args:
+            pairs: int [p, 2], which picture and which sound.
+        """
+        self.windows, self.pairs = windows, [(int(picture), int(sound)) for picture, sound in pairs]
+
+    @property
+    def class_ids(self) -> list[int]:
+        classes = self.windows.class_ids
+        return [classes[picture] for picture, _ in self.pairs]
+
+    @property
+    def origins(self) -> list[tuple[str, float]]:
+        origins = self.windows.origins
+        return [origins[picture] for picture, _ in self.pairs]
+
+    @property
+    def names(self) -> list[str]:
+        names = self.windows.names
+        return [f"{names[picture]} beside the sound of {names[sound]}" for picture, sound in self.pairs]
+
+    @property
+    def addresses(self) -> list[str]:
+        addresses = self.windows.addresses
+        return [f"{addresses[picture]} beside the sound of {addresses[sound]}" for picture, sound in self.pairs]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[Window]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Window:
+        picture, sound = self.pairs[i]
+        seen, heard = self.windows[picture], self.windows[sound]
+        return replace(seen, name=f"{seen.name} beside the sound of {heard.name}", waveform=heard.waveform)

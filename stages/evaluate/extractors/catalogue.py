@@ -16,13 +16,15 @@ from stages.evaluate.extractors.imagebind import ImageBind
 from stages.evaluate.extractors.panns import PANNs
 from stages.evaluate.extractors.pe_av import PEAV
 from stages.evaluate.extractors.published import PublishedExtractor
+from stages.evaluate.extractors.synchformer import Synchformer
 from stages.evaluate.extractors.torchvision_video import R3D18, MViTV2S
 from stages.evaluate.extractors.vggish import VGGish
 from stages.evaluate.extractors.videomae import VideoMAE
 
 LOCAL = "local"
 PUBLISHED: Mapping[str, type[PublishedExtractor]] = {kind.name: kind for kind in (
-    I3DStyleGANV, I3DTats, VideoMAE, R3D18, MViTV2S, VGGish, CLAP, AudioCLIP, AudioCLIPAsPublished, PANNs, PEAV, ImageBind)}
+    I3DStyleGANV, I3DTats, VideoMAE, R3D18, MViTV2S, VGGish, CLAP, AudioCLIP, AudioCLIPAsPublished, PANNs, PEAV, ImageBind,
+    Synchformer)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from torch import Tensor
 from pipeline.contracts.window_sets import Window
 from pipeline.params import ClipParams
 
-Modality = Literal["video", "audio", "pair"]
-"""What an extractor takes in: frames, the waveform, or both (then features are [n, 2, d]: picture, sound)."""
+Modality = Literal["video", "audio", "pair", "joint"]
+"""What an extractor takes in: frames, the waveform, each of both for itself ("pair": features [n, 2, d] of picture and sound), or both at
+once ("joint": features of how they go together, so that a picture beside another sound is another window)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Windows in a list and an evaluation around them, for tests of single measures: no folder, no extractor."""
+"""Windows in a list and an evaluation around them, for tests of single measures: no folder, no extractor of its own."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,8 @@ import pandas as pd
 from pipeline.contracts.window_sets import Window
 from pipeline.params import AudioParams, ClipParams
 from stages.evaluate.evaluation import Evaluation, RealSets
+from stages.evaluate.extractors.catalogue import AbsentExtractor
+from stages.evaluate.extractors.extractor import Extractor
 from stages.evaluate.features import FeatureStore
 from stages.evaluate.figures import Figures
 from stages.evaluate.protocol import load_protocol
@@ -49,10 +51,11 @@ class Listed:
 
 
 def evaluation(class_names: Sequence[str] = (), events: pd.DataFrame | None = None, clip: ClipParams = CLIP, *,
-               reference: Sequence[Window] = (), floor: Sequence[Window] = (), training: Sequence[Window] = ()) -> Evaluation:
+               reference: Sequence[Window] = (), floor: Sequence[Window] = (), training: Sequence[Window] = (),
+               extractors: Sequence[Extractor] = (), absent: Sequence[AbsentExtractor] = ()) -> Evaluation:
     """One by the demo's protocol with 100 redrawn sets."""
     protocol = dataclasses.replace(load_protocol("demo"), replicates=100)
     real = RealSets(Listed(reference), Listed(floor), Listed(training), {"test": "held out", "train": "learnt from"},
                     {"test": "needs held-out windows", "train": "needs training windows"})
-    return Evaluation(protocol, real, [], [], FeatureStore(None), Figures(), seed=1, clip=clip, audio=AUDIO, min_samples=6,
+    return Evaluation(protocol, real, extractors, absent, FeatureStore(None), Figures(), seed=1, clip=clip, audio=AUDIO, min_samples=6,
                       event_tolerance_sec=0.1, class_names=class_names, events=pd.DataFrame() if events is None else events)

@@ -12,7 +12,6 @@ from pipeline.contracts.window_sets import Window
 from pipeline.errors import ParamsError
 from pipeline.params import ClipParams
 from pipeline.preset import NAMES, preset_params
-from stages.evaluate import desync
 from stages.evaluate import protocol as protocols
 from stages.evaluate.extractors.catalogue import LOCAL, PUBLISHED
 from stages.evaluate.measures import MEASURES
@@ -47,12 +46,6 @@ def test_the_protocols_of_the_field_are_there_and_every_preset_asks_for_some() -
 ])
 def test_windows_of_another_shape_are_named_with_both_numbers(name: str, change: dict[str, int], says: str) -> None:
     assert load_protocol(name).mismatch(dataclasses.replace(CLIP, **change)).startswith(says)
-
-
-@pytest.mark.parametrize(("window_sec", "says"), [(1.6, "is undefined under 4.8 s, windows have 1.6 s"),
-                                                  (5.0, "needs the network Synchformer")])
-def test_desync_is_never_given_for_windows_in_which_it_means_nothing(window_sec: float, says: str) -> None:
-    assert desync.reason(window_sec).startswith(says)
 
 
 def test_a_protocol_with_a_wrong_field_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
