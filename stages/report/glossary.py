@@ -35,6 +35,8 @@ MEANINGS = {
     "beat_hit_rate_100ms": "Share of the true music's beats that the generated sound hits within 0.1 s. "
                            "Means something for music of some seconds.",
     "beat_hit_rate_500ms": "The same within half a second, which chance alone nearly fills; printed because papers print it.",
+    "desync_": "By how many seconds sound and picture are out of step for a published network, 0 at best. "
+               "The floor is that of pictures with sounds of other sources.",
     "cosine_": "How well sound and picture fit together for a published network, 1 at best; what matters is the distance to the floor.",
     "memorised_": "Share of samples that the memorisation audit flags as a training clip come back. The floor is its rate of false alarms: "
                   "what lies about there or below is no sign of copying.",
