@@ -234,7 +234,7 @@ class AudioParams:
 class DecodeParams:
     reader: Literal["auto", "decord", "pyav"]
     """`auto`: decord where it is present and right for the file, PyAV otherwise. `pyav`: for every file; the pictures are the same, and of
-    H.264 it decodes only the frames that are needed, so that it takes three quarters of the CPU time."""
+    H.264 it decodes only the frames that are needed, so that it takes about four fifths of the CPU time."""
     shard_bytes: int
     """Size at which a new shard is begun."""
 
