@@ -103,7 +103,8 @@ class Trial:
             return self._batch(batch)
 
         many = UNTIMED_STEPS + steps + 1
-        settings = replace(self.params.dit.train, steps=many, batch_size=batch, grad_accumulation=1, log_every=many, checkpoint_every=many)
+        settings = replace(self.params.dit.train, steps=many, warmup_steps=0, batch_size=batch, grad_accumulation=1, log_every=many,
+                           checkpoint_every=many)
         with tempfile.TemporaryDirectory() as folder:
             work = Work(Path(folder), Path(folder), {})
             module: EndToEnd | DiTLoss = EndToEnd(self.networks) if self.whole else self.networks.loss()

@@ -1,5 +1,6 @@
 """Table 2's measurement: both rows of a tiny network, and the search. `pytest tests/stages/efficiency`"""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ def test_the_search_finds_the_largest_batch_that_fits(limit: int) -> None:
 
 
 def test_both_rows_are_measured_without_any_data() -> None:
-    found = measure(load_params(TINY), batch=2, steps=1, search=True)
+    params = load_params(TINY)
+    a_long_training = replace(params.dit, train=replace(params.dit.train, steps=1000, warmup_steps=100))
+    found = measure(replace(params, dit=a_long_training), batch=2, steps=1, search=True)
     whole, alone = found["rows"]
     assert alone["step_sec"] > 0 and 0 < alone["sample_sec"] < whole["sample_sec"], "end to end has the decoding besides"
     assert whole["train_most"] is None and any("needs a GPU" in line for line in found["says"])
