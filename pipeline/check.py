@@ -1,6 +1,7 @@
 """`mmldm check`: what would stop a run before it has begun, each in one line with the next step."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -35,11 +36,18 @@ def check_project(root: Path) -> list[str]:
     dead = release_dead_locks(root)
     if dead:
         said.append("removed a lock that a killed run had left; its stages go on where they stopped")
-    damaged = remove_damaged(root)
-    if damaged:
-        more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-        said.append(f"removed {damaged[0]}{more}, damaged since it was made; the next run makes it again")
+    damage = remove_damaged(root)
+    if damage.removed:
+        said.append(f"removed {first_of(damage.removed)}, damaged since it was made; the next run makes it again")
+    if damage.replaced:
+        said.append(f"{first_of(damage.replaced)} is not what its stage made; to have that back: dvc checkout --force "
+                    "(dvc repro makes it again)")
     return said
+
+
+def first_of(paths: Sequence[str]) -> str:
+    """ "a and 2 more"."""
+    return paths[0] + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def check_not_outputs(root: Path, raw: str) -> None:

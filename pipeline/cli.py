@@ -183,9 +183,18 @@ def retrain(chosen: argparse.Namespace) -> None:
         raise RunError(f"{outcome.not_pushed}; all is kept here, and the next run sends it: mmldm retrain")
 
 
+def require_project() -> None:
+    """Raises:
+        RunError: this is another folder, of which "nothing there yet" would be the wrong answer.
+    """
+    if not (ROOT / "dvc.yaml").is_file():
+        raise RunError("this folder is no MM-LDM project (it has no dvc.yaml); run it in the project's folder")
+
+
 def registry_list(_: argparse.Namespace) -> None:
     from pipeline.retrain.registry import read_registry, table_lines
 
+    require_project()
     print("\n".join(table_lines(read_registry(ROOT))))
 
 
@@ -211,6 +220,7 @@ def registry_promote(chosen: argparse.Namespace) -> None:
 def look(_: argparse.Namespace) -> None:
     from pipeline.look import where_to_look
 
+    require_project()
     print("\n".join(where_to_look(ROOT)))
 
 
@@ -231,6 +241,7 @@ def sweep(chosen: argparse.Namespace) -> None:
 def table(chosen: argparse.Namespace) -> None:
     from pipeline.paper_tables import efficiency, table_lines
 
+    require_project()
     if chosen.number != 2:
         print("\n".join(table_lines(chosen.number, ROOT)))
         return
@@ -251,6 +262,7 @@ def preset_show(chosen: argparse.Namespace) -> None:
 
 
 def preset_use(chosen: argparse.Namespace) -> None:
+    require_project()
     used = use_preset(chosen.name, ROOT / "params.yaml")
     if used.kept:
         say("preset", f"the edits in params.yaml are kept in {KEPT}")

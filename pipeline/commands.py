@@ -54,10 +54,9 @@ def efficiency_options(parser: argparse._ActionsContainer) -> None:
 
 def _count(text: str) -> int:
     """A whole number of 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}, expected 1 or more")
-    return value
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f'"{text}", expected a whole number of 1 or more')
+    return int(text)
 
 
 def evaluate_parser() -> argparse.ArgumentParser:

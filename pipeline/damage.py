@@ -1,11 +1,13 @@
 """Outputs whose bytes were changed after DVC took them into its cache (a disk's fault, a copy that went wrong, an editor).
 
 Outputs and cache share their bytes (hard links), so both are damaged at once; DVC trusts its cache and would put the damaged file back
-as if it were right. Taken out of both, the stage makes the file again.
+as if it were right. Taken out of both, the stage makes the file again. Where another file was put in an output's place, the cache is as
+it was: nothing is removed, and the user is told how to have the right one back.
 """
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +19,44 @@ LOCK = "dvc.lock"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def remove_damaged(root: Path) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Paths relative to the project, sorted."""
+
+    removed: list[str]
+    """Damaged in the cache too, and taken out of both; their stages are not up to date any more."""
+    replaced: list[str]
+    """Another file lies in the place of the one that the cache still has."""
+
+
+def remove_damaged(root: Path) -> Damage:
     """Take damaged files out of the outputs and of the cache.
 
-    Only files that are linked with the cache and whose size or time says that they were touched since are read.
+    Only outputs whose size or time says that they were touched since are read.
 
     Args:
         root: the project's folder.
-
-    Returns:
-        Paths relative to it, sorted; their stages are not up to date any more.
     """
     try:
         locked = yaml.load((root / LOCK).read_text(encoding="utf-8"), Loader=LOADER)["stages"]
         recorded_at = (root / LOCK).stat().st_mtime_ns
     except FileNotFoundError:
-        return []
+        return Damage([], [])
     outs: list[dict[str, Any]] = [out for stage in locked.values() for out in stage.get("outs", [])]
     touched = [out for out in outs if is_touched(root / out["path"], out, recorded_at)]
     cache = cache_folder(root) / "files/md5" if touched else root
-    damaged = []
+    removed, replaced = list[str](), list[str]()
     for out in touched:
         for file, md5 in members(root / out["path"], str(out["md5"]), cache):
             original = cached(cache, md5)
-            if file.is_file() and original.is_file() and file.samefile(original) and md5_of(file) != md5:
+            if not (file.is_file() and original.is_file()) or md5_of(file) == md5:
+                continue
+            linked = file.samefile(original)
+            if linked:
                 original.unlink()
                 file.unlink()
-                damaged.append(file.relative_to(root).as_posix())
-    return sorted(damaged)
+            (removed if linked else replaced).append(file.relative_to(root).as_posix())
+    return Damage(sorted(removed), sorted(replaced))
 
 
 def is_touched(path: Path, out: dict[str, Any], recorded_at: int) -> bool:

@@ -6,7 +6,7 @@ Units are suffixes (`_sec`, `_hz`, `_px`); choices are `Literal`s; derived sizes
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
@@ -33,6 +33,7 @@ from pipeline.params_networks import (
 from pipeline.params_reader import build, require
 from pipeline.params_retrain import GateLimitParams, GateMetricParams, GateParams, RetrainParams
 from pipeline.params_training import Precision, PretrainedParams, TrainParams, WarmStartParams
+from pipeline.seeds import MAX_SEED
 
 __all__ = [
     "SAMPLERS",
@@ -369,6 +370,7 @@ class Params:
     retrain: RetrainParams
 
     def __post_init__(self) -> None:
+        require(0 <= self.seed <= MAX_SEED, "seed", self.seed, f"0 to {MAX_SEED}")
         size, factor = self.clip.frame_size_px, self.kl_latent.factor
         require(size % factor == 0, "clip.frame_size_px", size, f"a multiple of kl_latent.factor ({factor})")
         if self.klvae.mode == "scratch":
@@ -407,8 +409,9 @@ class Params:
             )
             side = size // (factor * encoder.factor)
             require(patch >= 1 and side % patch == 0, f"dit.{name}_patch_size", patch, f"a divisor of the {name} latent's side ({side})")
+        demo = PurePosixPath("data/demo_data") in PurePosixPath(self.data.raw).parents
         require(
-            self.demo_data.clip_sec >= self.clip.window_sec,
+            not demo or self.demo_data.clip_sec >= self.clip.window_sec,
             "demo_data.clip_sec",
             self.demo_data.clip_sec,
             f"at least one window, clip.num_frames / clip.fps ({self.clip.window_sec:g} s)",
@@ -428,6 +431,7 @@ class Params:
         guided = self.dit.context != "none" and "svg" in self.sample.tasks and self.sample.guidance_scale != 1
         dropout = self.dit.condition_dropout
         require(not guided or dropout > 0, "dit.condition_dropout", dropout, "more than 0, as sample.guidance_scale is not 1")
+        self.retrain.gate.require_measured(self.evaluate.protocols, self.sample.tasks)
 
 
 def load_params(path: Path) -> Params:
@@ -447,21 +451,38 @@ def parse_params(values: object) -> Params:
 def read_yaml(path: Path) -> object:
     """The content of a YAML file; a missing or broken one is a `ParamsError`."""
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise ParamsError(f"{path} not found; run from the project's folder, or write one with: mmldm preset use demo") from None
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path} is not valid YAML: byte {error.start} is not UTF-8") from None
+
+
+def parse_yaml(text: str, name: str) -> object:
+    """The content of a YAML text; a broken one is a `ParamsError`.
+
+    Args:
+        name: what the text is, for the error.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        first_line = " ".join(str(error).split())
-        raise ParamsError(f"{path} is not valid YAML: {first_line}") from None
-
-
-def parse_yaml(text: str) -> object:
-    """The content of a YAML text."""
-    return yaml.load(text, Loader=_Loader)
+        raise ParamsError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-8 as a number, as YAML 1.2 and DVC do (`dvc exp run -S` writes numbers so); YAML 1.1 asks for 1.0e-8."""
+    """Reads 1e-8 as a number, as YAML 1.2 and DVC do (`dvc exp run -S` writes numbers so); YAML 1.1 asks for 1.0e-8.
+
+    Refuses a key that stands twice in a section, of which YAML would take the second without a word.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and lines.setdefault(key.value, key.start_mark.line + 1) != key.start_mark.line + 1:
+                raise yaml.YAMLError(f'"{key.value}" stands twice in a section (lines {lines[key.value]} and {key.start_mark.line + 1}); '
+                                     "remove one of them")
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+"), list("-+0123456789"))

@@ -1,9 +1,18 @@
 """The sections `local_features` and `evaluate`: what the samples are measured with."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.params_reader import require
 from pipeline.params_training import PretrainedParams, TrainParams
+
+PROTOCOLS = Path(__file__).resolve().parents[1] / "stages/evaluate/protocols"
+"""A file of each protocol, by its name."""
+
+
+def protocol_names() -> list[str]:
+    """Names of the protocols that there are."""
+    return sorted(path.stem for path in PROTOCOLS.glob("*.yaml"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +72,8 @@ class EvaluateParams:
     def __post_init__(self) -> None:
         require(bool(self.protocols) and len(set(self.protocols)) == len(self.protocols), "evaluate.protocols", list(self.protocols),
                 "one or more, none of them twice")
+        for name in self.protocols:
+            require(name in protocol_names(), "evaluate.protocols", list(self.protocols), f"some of {', '.join(protocol_names())}")
         require(self.max_windows >= 2, "evaluate.max_windows", self.max_windows, "2 or more")
         require(self.min_samples >= 2, "evaluate.min_samples", self.min_samples, "2 or more (a covariance needs two)")
         require(self.event_tolerance_sec > 0, "evaluate.event_tolerance_sec", self.event_tolerance_sec, "more than 0")

@@ -1,10 +1,16 @@
 """The section `retrain`: where new data comes from and what a new model has to show; no stage reads it, so nothing is run again for it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
 from pipeline.params_reader import require
+
+DISTANCES = ("fvd", "kvd", "fad", "desync", "memorised", "mkl")
+"""Beginnings of figures of which less is better, whatever the extractor."""
+NOT_OF_A_TASK = ("reconstruction", "real")
+"""Sets of windows that every run measures besides the samples of sample.tasks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,6 +20,11 @@ class GateMetricParams:
     metric: str
     """`<protocol>/<task>/<name>`, such as demo/svg/fvd_local; the protocol may be left out where only one has the figure."""
     better: Literal["lower", "higher"]
+
+    def __post_init__(self) -> None:
+        name = self.metric.rsplit("/", 1)[-1]
+        require(self.better == "lower" or not name.removeprefix("r").startswith(DISTANCES), "retrain.gate",
+                f"{name} with better: higher", "better: lower for it")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +50,16 @@ class GateParams:
     def __post_init__(self) -> None:
         require(bool(self.not_worse or self.better), "gate.not_worse", "empty, as is gate.better", "a figure to be compared by")
         require(0 <= self.min_gain < 1, "gate.min_gain", self.min_gain, "0 to less than 1")
+
+    def require_measured(self, protocols: Sequence[str], tasks: Sequence[str]) -> None:
+        """Raises:
+            ParamsError: a figure is of a protocol or a task that nothing measures.
+        """
+        measured = (*tasks, *NOT_OF_A_TASK)
+        for name in (*(asked.metric for asked in (*self.not_worse, *self.better)), *(limit.metric for limit in self.at_most)):
+            *protocol, task, _ = ("", *name.split("/")) if "/" in name else ("", measured[0], name)
+            require(protocol[-1] in ("", *protocols), "retrain.gate", name, f"figures of evaluate.protocols ({', '.join(protocols)})")
+            require(task in measured, "retrain.gate", name, f"figures of sample.tasks ({', '.join(tasks)})")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from pipeline.contracts.outputs import atomic_path
 from pipeline.errors import AbsentWeights, WeightsError
 from pipeline.params import PretrainedParams
+from pipeline.progress import say
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
 """In the order in which diffusers and transformers look for them."""
@@ -23,6 +25,8 @@ VARIANTS = (".fp16.", "non_ema")
 FETCHED = ".cache/mmldm"
 """Below the user's home, what was fetched from a URL; hub ids lie in the hub's own cache."""
 LONGEST_SILENCE_SEC = 60
+LONGEST_WAIT_SEC = 10
+"""For the hub's first answer."""
 
 
 def resolve(pretrained: PretrainedParams, entry: str) -> Path:
@@ -164,6 +168,9 @@ def _snapshot(pretrained: PretrainedParams, wanted: list[str], local_only: bool,
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
+        if not local_only:
+            _require_hub()
+            say("weights", f"fetching {pretrained.source} from the hub, for {entry}")
         return Path(snapshot_download(str(pretrained.source), revision=pretrained.revision, allow_patterns=wanted,
                                       ignore_patterns=[f"*{variant}*" for variant in VARIANTS], local_files_only=local_only))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
@@ -172,6 +179,30 @@ def _snapshot(pretrained: PretrainedParams, wanted: list[str], local_only: bool,
         raise AbsentWeights(
             f"params.yaml: {entry}.source {pretrained.source} at {pretrained.revision} is not on this machine and could not be fetched "
             f"({type(error).__name__}); connect to the network once, or set {entry}.source to a local folder") from None
+
+
+@cache
+def _hub_is_silent() -> str:
+    """Why the hub cannot be reached, "" when it can: the library itself tries for a minute, of each of its parts anew."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    try:
+        with urllib.request.urlopen(constants.ENDPOINT, timeout=LONGEST_WAIT_SEC):
+            return ""
+    except urllib.error.HTTPError:
+        return ""
+    except OSError as error:
+        return type(error).__name__
+
+
+def _require_hub() -> None:
+    """Raises:
+        ConnectionError: the hub cannot be reached.
+    """
+    if _hub_is_silent():
+        raise ConnectionError(_hub_is_silent())
 
 
 def _check_hash(file: Path, expected: str, entry: str) -> None:

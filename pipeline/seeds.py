@@ -2,6 +2,9 @@
 
 import hashlib
 
+MAX_SEED = 2**62
+"""Largest `seed` that a user can give; a table's int64 holds it with the number of a sample added."""
+
 
 def derive_seed(root: int, *parts: str | int) -> int:
     """A stable 63-bit seed for one thing (a clip, a training step, a sample).

@@ -199,7 +199,7 @@ def parse_extra(texts: Sequence[str]) -> dict[str, Any]:
     for key, equals, _ in pairs:
         if not key or not equals:
             raise ParamsError(f"-S {key} is no override, expected KEY=VALUE, such as -S autoencoder.train.steps=1000")
-    return {key: parse_yaml(value) for key, _, value in pairs}
+    return {key: parse_yaml(value, f"-S {key}") for key, _, value in pairs}
 
 
 def hydra(value: Any) -> str:

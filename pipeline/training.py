@@ -57,7 +57,7 @@ class Phase:
 def pick_device(compute: ComputeParams) -> torch.device:
     """The device that `compute.device` names; `auto` takes CUDA where there is one."""
     if compute.device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("params.yaml: compute.device is cuda and torch sees no GPU; set it to auto or cpu")
+        raise TrainingError("the device asked for (compute.device or --device) is cuda, and torch sees no GPU; take auto or cpu")
     if compute.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     # cuDNN's attention fails on some shapes ("Expected mha_graph.execute ...", PyTorch issue 134001); there are three other kernels.

@@ -148,6 +148,21 @@ def require_whole(folder: Path) -> Path:
     return folder
 
 
+def require_unchanged(folder: Path) -> Path:
+    """`folder` if it holds the files that its stage left, byte for byte; those that nobody has touched since they were read are not read.
+
+    Raises:
+        DataError: a file was changed, added or lost.
+    """
+    known = RememberedHashes(folder.parent / ".wip" / f"{folder.name}.hashes.json", hash_file)
+    if content_hash(folder, hash_of=known) != read_success(folder)["content"]:
+        raise DataError(f"{folder} is not as its stage left it (a file was changed, added or lost); "
+                        f"run: mmldm check, then: dvc checkout --force {folder}")
+    with contextlib.suppress(OSError):  # somebody else's folder
+        known.save()
+    return folder
+
+
 def read_success(folder: Path) -> dict[str, object]:
     """The `_SUCCESS.json` of a finished stage: counts, params, inputs, versions."""
     return json.loads((require_whole(folder) / SUCCESS).read_text())

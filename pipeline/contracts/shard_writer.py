@@ -173,15 +173,16 @@ class _ShardFile:
         self.rows.append(row)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pad(tarfile.BLOCKSIZE, more=2 * tarfile.BLOCKSIZE)  # the end of an archive
-        self._pad(tarfile.RECORDSIZE)
-        os.fsync(self.stream.file.fileno())  # a name on the disk stands for bytes on the disk
-        self.stream.file.close()
-        if kind is None:
-            digest = self.stream.digest
-            _write_rows(self.folder / sidecar(self.name), [{**row, "shard@sha256": digest.digest()} for row in self.rows])
-            os.replace(self.temporary, self.folder / self.name)
-            self.wrote(self.folder / self.name, digest.hexdigest())
+        with self.stream.file:
+            if kind is not None:
+                return
+            self._pad(tarfile.BLOCKSIZE, more=2 * tarfile.BLOCKSIZE)  # the end of an archive
+            self._pad(tarfile.RECORDSIZE)
+            os.fsync(self.stream.file.fileno())  # a name on the disk stands for bytes on the disk
+        digest = self.stream.digest
+        _write_rows(self.folder / sidecar(self.name), [{**row, "shard@sha256": digest.digest()} for row in self.rows])
+        os.replace(self.temporary, self.folder / self.name)
+        self.wrote(self.folder / self.name, digest.hexdigest())
 
     def _write_member(self, name: str, size: int, parts: Parts) -> int:
         """Where its bytes begin. webdataset.TarWriter leaves the same file in four times the time: it copies 10 KB at a time."""

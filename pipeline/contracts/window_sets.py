@@ -140,12 +140,15 @@ def sources_of(decode: Path, split: str) -> list[SourceClips]:
 
 
 def halves(sources: Sequence[SourceClips], seed: int) -> tuple[list[SourceClips], list[SourceClips]]:
-    """Two disjoint sets of sources with every class divided evenly: what samples are compared with, and what gives the floor."""
+    """Two disjoint sets of sources with every class divided evenly: what samples are compared with, and what gives the floor.
+
+    A source that is alone is compared with, and there is no floor.
+    """
     first: list[SourceClips] = []
     second: list[SourceClips] = []
     for place, source in _class_ranks(sources, seed):
         (first if place % 2 == 0 else second).append(source)
-    return first, second
+    return (first, second) if first else (second, [])
 
 
 def spread(sources: Sequence[SourceClips], count: int, clip: ClipParams, seed: int) -> list[Place]:

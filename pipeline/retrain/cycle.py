@@ -28,7 +28,7 @@ from pipeline.graph import load_graph
 from pipeline.params import Params, parse_params, parse_yaml, read_yaml
 from pipeline.progress import say
 from pipeline.retrain.contest import TRAINED, fetch_champion, measure_champion, read_metrics
-from pipeline.retrain.gate import Judgement, judge
+from pipeline.retrain.gate import Judgement, find, flat, judge
 from pipeline.retrain.incoming import Arrival, Look, Refused, clear_taken, copy_whole, look, set_aside
 from pipeline.retrain.journal import Cycle, Record, advance, load_cycle, save_cycle
 from pipeline.retrain.owned_process import run_owned, stopped_by_signals
@@ -137,7 +137,7 @@ class Retraining:
         """The user's last commit, and all that follows from it."""
         self.base = require_clean_commit(self.root, "retrain")
         self.params_text = file_at(self.root, self.base, PARAMS) or ""
-        self.params: Params = parse_params(parse_yaml(self.params_text))
+        self.params: Params = parse_params(parse_yaml(self.params_text, PARAMS))
         self.rows = read_registry(self.root)
         self.raw: RawData = raw_data(self.root, self.base, self.params.data.raw, self.params.retrain.source)
         self.incoming = self.root / self.params.retrain.incoming
@@ -250,7 +250,7 @@ class Retraining:
         add_files(self.accepted, data)
         for path in candidates:
             add_file(self.arrived / path, data / path)
-        values: Any = parse_yaml(self.params_text)
+        values: Any = parse_yaml(self.params_text, PARAMS)
         values["inventory"]["max_rejected_share"] = 1.0  # here each file is asked for itself
         write_text(self.work.folder / PARAMS, yaml.safe_dump(values, sort_keys=False))
         stage = load_graph(self.work.folder).stages.get("inventory")
@@ -311,6 +311,7 @@ class Retraining:
         """Bring every stage up to date in the copy. Leaves "files": text by path of all that the commit will hold, "metrics"."""
         if self.rows and not cycle.asked and cycle.done["version"]["version"] == self.last_trained()["data_version"]:
             return None
+        self.warn_of_gate(cycle.champion)
         files = {self.raw.dvc_file: cycle.done["version"]["dvc"], PARAMS: self.params_text}
         warm = bool(self.params.retrain.warm_start and cycle.champion)
         if warm:
@@ -326,6 +327,16 @@ class Retraining:
             self.work.dvc("repro")
         files[LOCK] = self.work.text(LOCK)
         return {"files": files, "metrics": read_metrics(self.work), "warm_start": cycle.champion if warm else ""}
+
+    def warn_of_gate(self, now_champion: str) -> None:
+        """Before hours of training: a figure that the gate asks for and the champion has not."""
+        if not now_champion:
+            return
+        known = flat(json.loads(trained(self.rows, now_champion)["metrics"]))
+        for asked in self.params.retrain.gate.not_worse:
+            if known and find(known, asked.metric) is None:
+                say("retrain", f"retrain.gate.not_worse has {asked.metric}, by which {now_champion} was not measured; "
+                               "unless this run measures it of both models, no model can be promoted")
 
     def copy_start(self, model: str) -> None:
         """The champion's weights, where the trainings look for them."""

@@ -83,6 +83,10 @@ def evaluate_folders(folders: Folders, protocol: Protocol, entries: ExtractorsPa
     Raises:
         DataError: a folder holds nothing that can be compared; says which file, and what to do.
     """
+    for name in ("generated", "reference", "floor", "train"):
+        folder = getattr(folders, name)
+        if folder is not None and out.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"--out is {out}, which lies in --{name}, among the videos to be measured; choose another --out")
     generated, reference = survey(folders.generated), survey(folders.reference)
     clip, audio = window_shape(generated, reference, protocol)
     learnt = survey(folders.train) if folders.train else []

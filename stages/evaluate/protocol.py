@@ -5,16 +5,15 @@ thing. Two figures with the same name of two protocols are different figures.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import yaml
 
 from pipeline.errors import ParamsError
 from pipeline.params import ClipParams
+from pipeline.params_evaluate import PROTOCOLS, protocol_names
 from pipeline.params_reader import build, require
 
-FOLDER = Path(__file__).parent / "protocols"
 Reference = Literal["test", "train"]
 Resize = Literal["none", "bilinear_antialiased", "bicubic"]
 
@@ -67,11 +66,6 @@ class Protocol:
         return "" if self.resize != "none" else f"needs frames of {self.size_px} px as they are, clip.frame_size_px is {clip.frame_size_px}"
 
 
-def protocol_names() -> list[str]:
-    """Names of the protocols that there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
-
-
 def load_protocol(name: str) -> Protocol:
     """The protocol of that name.
 
@@ -79,9 +73,9 @@ def load_protocol(name: str) -> Protocol:
         ParamsError: there is none, or its file is not one.
     """
     if name not in protocol_names():
-        raise ParamsError(f'there is no protocol "{name}" (params.yaml: evaluate.protocols); there are: {", ".join(protocol_names())}')
+        raise ParamsError(f'there is no protocol "{name}"; there are: {", ".join(protocol_names())}')
     try:
-        values = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+        values = yaml.safe_load((PROTOCOLS / f"{name}.yaml").read_text(encoding="utf-8"))
         return build(Protocol, {"name": name, **values}, "protocol")
     except ParamsError as error:
         raise ParamsError(f"stages/evaluate/protocols/{name}.yaml: {str(error).removeprefix('params.yaml: ')}") from None

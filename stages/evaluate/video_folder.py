@@ -145,5 +145,6 @@ def _look_at(path: Path, name: str) -> VideoFile:
 
 
 def _said(error: Exception) -> str:
-    detail = error.detail if isinstance(error, RejectedFile) else str(error) or type(error).__name__
+    told = error.detail if isinstance(error, RejectedFile) else getattr(error, "strerror", None)
+    detail = told or str(error) or type(error).__name__
     return " ".join(detail.split())[:120]

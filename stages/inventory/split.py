@@ -78,6 +78,9 @@ def _hold_out_enough(
         if group not in test and group not in labels and all(len(groups_of[name] - test) >= 2 for name in classes[group]):
             test.add(group)
             held_out += windows[group]
+    if held_out < MIN_TEST_WINDOWS and labels.keys() >= place.keys():
+        raise DataError(f"inventory.labels holds out {held_out} windows, {MIN_TEST_WINDOWS} needed to compare with; write split test for "
+                        "some sources, or leave the column empty for some, which inventory.test_share then divides")
     if held_out < MIN_TEST_WINDOWS:
         raise DataError(f"{held_out} windows can be held out, {MIN_TEST_WINDOWS} needed, as no class has a second source to spare "
                         f"({len(sources)} sources in {len(place)} groups, {len(groups_of)} classes); add videos to a class of data.raw")

@@ -8,6 +8,7 @@ from typing import Literal
 from pipeline.commands import SAMPLING, generate_parser
 from pipeline.errors import DataError, ParamsError
 from pipeline.params import SAMPLERS, DiTParams, SampleParams, Task
+from pipeline.seeds import MAX_SEED
 from stages.dit import NULL_CLASS, TrainedDiT
 from stages.sample.tasks import OF_PICTURE, OF_SOUND
 
@@ -72,7 +73,7 @@ def require_possible(asked: Asked, sample: SampleParams, dit: DiTParams, class_n
     require(asked.windows is None or task == "long", f"--windows is for --task long, --task is {task}")
     require(asked.condition is not None or asked.start_sec is None, "--start is for a --condition, and none is given")
     require(asked.start_sec is None or math.isfinite(asked.start_sec), f"--start is {asked.start_sec}, expected seconds")
-    require(asked.seed >= 0, f"--seed is {asked.seed}, expected 0 or more")
+    require(0 <= asked.seed <= MAX_SEED, f"--seed is {asked.seed}, expected 0 to {MAX_SEED}")
     require(asked.condition is None or (asked.class_name is None and asked.text is None),
             "--class and --text cannot go with a --condition, which takes their place; leave them out")
     if task in GIVEN:

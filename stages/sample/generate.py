@@ -34,6 +34,9 @@ from stages.sample.tasks import CONTINUING, OF_PICTURE, OF_SOUND, Request
 from stages.sample.tasks import generate as generate_latents
 from stages.sample.trained import Networks, Parts, Settings, embed_text, exported_parts, open_dit, open_networks, project_parts
 
+SILENT = 64
+"""Steps of 16 bits between a sound's lowest and highest sample, under which it is silence that a codec has been through (-60 dB)."""
+
 
 def main() -> None:
     """The command line; prints the paths of what was made."""
@@ -113,7 +116,7 @@ def condition_of(asked: Asked, path: Path, settings: Settings) -> Condition:
     begin_sec, end_sec = found.start_sec, found.start_sec + clip.window_sec
     what = f"the frame at {begin_sec:.2f} s" if task == "i2a" else f"{begin_sec:.2f} to {end_sec:.2f} s"
     say("generate", f"{path}: {found.length_sec:.2f} s, of which {what} is the condition (--start)")
-    if found.waveform is not None and not found.waveform.any():
+    if found.waveform is not None and int(found.waveform.max()) - int(found.waveform.min()) < SILENT:
         say("generate", f"{path}: there is no sound in that stretch but silence")
     return found
 

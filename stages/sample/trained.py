@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.contracts.outputs import identity, read_success
+from pipeline.contracts.outputs import identity, read_success, require_unchanged
 from pipeline.contracts.windows import mel_columns, window_samples
 from pipeline.errors import DataError
 from pipeline.params import (
@@ -76,7 +76,7 @@ def project_parts(data: Path, params: Params) -> Parts:
         params: of params.yaml, for `vocoder` and `sample`; all else is as it was when the networks were trained.
 
     Raises:
-        DataError: a stage has not finished, or they are not of one run.
+        DataError: a stage has not finished, a file of theirs was changed since, or they are not of one run.
     """
     records = {name: read_success(data / name) for name in (*PARTS, "audio_images")}
     for earlier, later in pairwise(PARTS):
@@ -90,7 +90,8 @@ def project_parts(data: Path, params: Params) -> Parts:
         clip=build(ClipParams, trained["clip"], "clip"), audio=build(AudioParams, trained["audio"], "audio"),
         audio_images=build(AudioImagesParams, trained["audio_images"], "audio_images"), vocoder=params.vocoder, sample=params.sample,
         text_encoder=build(LatentsParams, cached["latents"], "latents").text_encoder)
-    return Parts(data / "klvae", data / "autoencoder", data / "dit", settings)
+    klvae, autoencoder, dit = (require_unchanged(data / name) for name in ("klvae", "autoencoder", "dit"))
+    return Parts(klvae, autoencoder, dit, settings)
 
 
 def exported_parts(folder: Path) -> Parts:
