@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from pipeline.check import check_project
-from pipeline.damage import remove_damaged
+from pipeline.damage import Damage, remove_damaged
 from pipeline.dvc_tool import dvc_command, dvc_environment
 from tests.faults.small_disk import small_disk
 
@@ -76,16 +76,21 @@ def test_a_damaged_output_is_made_again_and_not_taken_from_the_damaged_cache(dam
     assert "removed data/decode/1.tar, damaged since it was made; the next run makes it again" in said
     assert "Running stage 'decode'" in repro(project)
     assert state(project) == undisturbed
-    assert remove_damaged(project) == [], "what is whole stays"
+    assert remove_damaged(project) == Damage([], []), "what is whole stays"
 
 
 @pytest.mark.slow
-def test_what_a_person_has_written_is_no_damage(project: Path) -> None:
+def test_what_a_person_has_written_stays_and_is_told(project: Path) -> None:
     file = project / "data/decode/1.tar"
-    file.unlink()
-    file.write_bytes(b"a new output, made by hand")
-    assert remove_damaged(project) == []
-    assert file.read_bytes() == b"a new output, made by hand"
+    size = file.stat().st_size
+    for content in (b"a new output, made by hand", b"x" * size):
+        file.unlink()
+        file.write_bytes(content)
+        [said] = [line for line in check_project(project) if "1.tar" in line]
+        assert said.startswith("data/decode/1.tar is not what its stage made; to have that back: dvc checkout --force")
+        assert file.read_bytes() == content
+    subprocess.run(dvc_command("checkout", "--force"), cwd=project, env=dvc_environment(), check=True)
+    assert remove_damaged(project) == Damage([], [])
 
 
 @pytest.mark.slow

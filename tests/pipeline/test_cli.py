@@ -43,7 +43,22 @@ def test_preset_list_and_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == preset_text("aistpp")
 
 
+@pytest.mark.parametrize("command", ["look", "registry list", "table 1", "preset use demo"])
+def test_what_would_find_nothing_says_that_it_is_another_folder(command: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"this folder is no MM-LDM project \(it has no dvc\.yaml\); run it in the project's folder"):
+        main(command.split())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("steps", ["x", "0", "-1"])
+def test_a_count_that_is_none_is_told_in_words(steps: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["table", "2", "--steps", steps])
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f'argument --steps: "{steps}", expected a whole number of 1 or more')
+
+
 def test_preset_use_says_what_is_left_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "dvc.yaml").touch()
     main(["preset", "use", "landscape"])
     assert "set data.raw in params.yaml to your folder <class>/<file>" in capsys.readouterr().err
     text = (tmp_path / "params.yaml").read_text().replace("raw: data/demo_data/clips", "raw: /videos")
@@ -54,6 +69,7 @@ def test_preset_use_says_what_is_left_to_do(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_an_unknown_preset(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").touch()
     with pytest.raises(SystemExit, match='preset: there is no preset "imagenet"'):
         main(["preset", "use", "imagenet"])
     assert not (tmp_path / "params.yaml").exists()

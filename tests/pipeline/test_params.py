@@ -107,6 +107,16 @@ def test_wrong_types_say_what_was_got_and_what_is_expected(changes: dict[str, An
     ({"audio__f_max_hz": 9000.0}, "audio.f_max_hz is 9000.0, expected more than audio.f_min_hz (80) and at most half of the sample rate"),
     ({"clip__max_sec": 1.0}, "clip.max_sec is 1.0, expected at least one window (1.6 s)"),
     ({"demo_data__clip_sec": 1.0}, "demo_data.clip_sec is 1.0, expected at least one window"),
+    ({"seed": -7}, "seed is -7, expected 0 to 4611686018427387904"),
+    ({"seed": 10**20}, "seed is 100000000000000000000, expected 0 to 4611686018427387904"),
+    ({"evaluate__protocols": ["demo", "mm_ldm"]},
+     "evaluate.protocols is ['demo', 'mm_ldm'], expected some of cmmd, demo, mm-diffusion, mm-ldm-256, mm-ldm-64"),
+    ({"retrain__gate__not_worse": [{"metric": "mm-ldm-256/svg/fvd_local", "better": "lower"}]},
+     "retrain.gate is mm-ldm-256/svg/fvd_local, expected figures of evaluate.protocols (demo)"),
+    ({"sample__tasks": ["svg"], "retrain__gate__at_most": [{"metric": "demo/i2a/memorised_pixels", "limit": 0.1}]},
+     "retrain.gate is demo/i2a/memorised_pixels, expected figures of sample.tasks (svg)"),
+    ({"retrain__gate__better": [{"metric": "svg/fvd_local", "better": "higher"}]},
+     "retrain.gate is fvd_local with better: higher, expected better: lower for it"),
     ({"demo_data__kinds": []}, "demo_data.kinds is [], expected at least one kind"),
     ({"dit__train__steps": 0}, "dit.train.steps is 0, expected 1 or more"),
     ({"sample__tasks": ["a2v"], "dit__a2v_share": 0.0}, "dit.a2v_share is 0.0, expected more than 0, as sample.tasks has a2v"),
@@ -154,3 +164,21 @@ def message(values: object) -> str:
     with pytest.raises(ParamsError) as caught:
         parse_params(values)
     return str(caught.value)
+
+
+def test_demo_clips_may_be_short_where_they_are_not_what_is_learnt_from() -> None:
+    parse_params(edited(demo_data__clip_sec=1.0, data__raw="videos"))
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(TINY.read_text() + "seed: 8\n")
+    last, first = len(path.read_text().splitlines()), 1 + TINY.read_text().splitlines().index("seed: 7")
+    with pytest.raises(ParamsError, match=rf'is not valid YAML: "seed" stands twice in a section \(lines {first} and {last}\); remove one'):
+        load_params(path)
+
+
+def test_text_that_is_not_utf8_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(b"seed: \xff")
+    with pytest.raises(ParamsError, match=r"params\.yaml is not valid YAML: byte 6 is not UTF-8$"):
+        load_params(tmp_path / "params.yaml")

@@ -2,6 +2,8 @@
 
 import hashlib
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +13,7 @@ import pytest
 
 from pipeline.errors import AbsentWeights, WeightsError
 from pipeline.params import PretrainedParams
-from pipeline.pretrained import resolve
+from pipeline.pretrained import _hub_is_silent, resolve
 
 DATA = b"weights" * 1000
 
@@ -71,3 +73,20 @@ def test_what_is_not_there_is_absent_and_says_both_ways_out(address: str, tmp_pa
         with pytest.raises(AbsentWeights, match=r"connect to the network once, or set .*vggish\.source to a local file"):
             resolve(entry(url, "0" * 64), "evaluate.extractors.vggish")
     assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_for_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[str] = []
+
+    def no_answer(url: str, timeout: float) -> None:
+        asked.append(url)
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setattr(urllib.request, "urlopen", no_answer)
+    _hub_is_silent.cache_clear()
+    for name in ("one", "two"):
+        wanted = PretrainedParams(source=f"nobody/{name}", revision="0" * 40, subfolder=None, sha256=None)
+        with pytest.raises(AbsentWeights, match=rf"x\.source nobody/{name} at 0+ is not on this machine and could not be fetched \("):
+            resolve(wanted, "x")
+    assert len(asked) == 1 and capsys.readouterr().err == ""
+    _hub_is_silent.cache_clear()

@@ -1,5 +1,6 @@
 """New data costs its own size, and the result equals a fresh run's: pytest tests/pipeline/contracts/test_shard_writer.py"""
 
+import errno
 import hashlib
 import os
 import tarfile
@@ -13,7 +14,7 @@ import pytest
 from pipeline.contracts import outputs
 from pipeline.contracts.outputs import hash_file, stage_output
 from pipeline.contracts.recipe import address
-from pipeline.contracts.shard_writer import Fields, Tally, Unit, plan_shards, write_units
+from pipeline.contracts.shard_writer import Fields, Tally, Unit, _HashedFile, plan_shards, write_units
 from pipeline.contracts.shards import ShardReader
 
 BYTES = 4096
@@ -230,3 +231,28 @@ def test_a_new_unit_changes_the_content_of_two_shards_at_most() -> None:
     for count in range(50, 250):
         assert len(contents(range(count)) - contents(range(count + 1))) == 1
         assert len(contents(range(count + 1)) - contents(range(count))) <= 10  # one part may fall into a row of ever smaller ones
+
+
+def test_a_full_disk_is_one_error_and_the_next_run_goes_on(stage: Stage, fresh: Callable[..., dict[str, bytes]],
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    units = [unit(i) for i in range(30)]
+    with monkeypatch.context() as patch:
+        patch.setattr(_HashedFile, "write", full_disk_after(40))
+        with pytest.raises(OSError, match="No space left on device") as told:
+            stage.run(units)
+    assert told.value.__context__ is None, "no second one from closing the shard"
+    stage.run(units)
+    assert stage.files() == fresh(units)
+
+
+def full_disk_after(calls: int) -> Callable[[_HashedFile, bytes], None]:
+    """As `_HashedFile.write` on a disk that has room for so many calls."""
+    write, left = _HashedFile.write, [calls]
+
+    def on_a_small_disk(file: _HashedFile, data: bytes) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(file, data)
+
+    return on_a_small_disk

@@ -110,10 +110,21 @@ def test_slow_references_broken_files_and_empty_folders_are_told_in_one_line(vid
     (tmp_path / "broken/x.mp4").write_bytes(b"no video")
     with pytest.raises(DataError, match=r"x\.mp4 cannot be read .*take it out of the folder"):
         compare(videos, entries, tmp_path / "out", reference=tmp_path / "broken")
+    (tmp_path / "broken/x.mp4").write_bytes(b"")
+    with pytest.raises(DataError, match=r"x\.mp4 cannot be read \([A-Z][a-z ]+"):  # words, not a number
+        compare(videos, entries, tmp_path / "out", reference=tmp_path / "broken")
     (tmp_path / "empty").mkdir()
     for name, says in (("empty", "holds no video"), ("absent", "is no folder")):
         with pytest.raises(DataError, match=says):
             compare(videos, entries, tmp_path / "out", reference=tmp_path / name)
+
+
+@pytest.mark.parametrize("where", ["generated", "reference", "reference/a"])
+def test_nothing_is_written_among_the_videos(videos: Path, entries: ExtractorsParams, where: str) -> None:
+    before = sorted(videos.rglob("*"))
+    with pytest.raises(DataError, match=rf"--out is \S+, which lies in --{where.split('/')[0]}, among the videos"):
+        compare(videos, entries, videos / where)
+    assert sorted(videos.rglob("*")) == before
 
 
 def test_videos_without_sound_are_measured_by_their_pictures(videos: Path, entries: ExtractorsParams, tmp_path: Path,
@@ -146,5 +157,5 @@ def test_entries_that_params_leave_empty_are_the_pinned_ones(tmp_path: Path) -> 
 
 def test_the_command_line_tells_a_mistake_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["evaluate", "--generated", str(tmp_path), "--reference", str(tmp_path), "--protocol", "mm-ldm"])
-    with pytest.raises(SystemExit, match=r'^evaluate: there is no protocol "mm-ldm"'):
+    with pytest.raises(SystemExit, match=r'^evaluate: there is no protocol "mm-ldm"; there are: cmmd, demo, '):
         main()

@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from pipeline import params_evaluate
 from pipeline.contracts.window_sets import Window
 from pipeline.errors import ParamsError
 from pipeline.params import ClipParams
+from pipeline.params_evaluate import PROTOCOLS, protocol_names
 from pipeline.preset import NAMES, preset_params
 from stages.evaluate import protocol as protocols
 from stages.evaluate.extractors.catalogue import LOCAL, PUBLISHED
 from stages.evaluate.measures import MEASURES
-from stages.evaluate.protocol import load_protocol, protocol_names
+from stages.evaluate.protocol import load_protocol
 from stages.evaluate.windows import Resized
 from tests.stages.evaluate.listed import Listed
 
@@ -49,9 +51,10 @@ def test_windows_of_another_shape_are_named_with_both_numbers(name: str, change:
 
 
 def test_a_protocol_with_a_wrong_field_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (protocols.FOLDER / "demo.yaml").read_text().replace("replicates", "replicate")
+    text = (PROTOCOLS / "demo.yaml").read_text().replace("replicates", "replicate")
     (tmp_path / "mine.yaml").write_text(text)
-    monkeypatch.setattr(protocols, "FOLDER", tmp_path)
+    monkeypatch.setattr(params_evaluate, "PROTOCOLS", tmp_path)
+    monkeypatch.setattr(protocols, "PROTOCOLS", tmp_path)
     with pytest.raises(ParamsError, match=r'protocols/mine\.yaml: protocol has no key "replicate"; did you mean "replicates"'):
         load_protocol("mine")
 

@@ -23,6 +23,12 @@ def test_classes_of_one_source_go_to_both_halves() -> None:
     assert (len(first), len(second)) == (5, 4)
 
 
+def test_a_source_that_is_alone_is_compared_with() -> None:
+    for class_id in range(4):  # whatever its rank
+        [only] = sources(*[0] * class_id, 1)
+        assert halves([only], seed=3) == ([only], [])
+
+
 def test_spread_takes_every_source_once_before_any_twice(finished_run) -> None:  # type: ignore[no-untyped-def]
     clip = finished_run(tasks=("svg",)).clip
     places = spread(sources(4, 4), 8, clip, seed=1)

@@ -1,6 +1,7 @@
 """The split is stable, and leaves something on both sides: pytest tests/stages/inventory/test_split.py"""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
@@ -36,3 +37,9 @@ def test_every_class_keeps_a_training_source_and_something_is_held_out(seed: int
 def test_nothing_to_hold_out_is_told() -> None:
     with pytest.raises(DataError, match=r"0 windows can be held out, 2 needed.*add videos"):
         split_sources([*sources(1, "dog"), *sources(1, "cat")], 0.2, seed=7)
+
+
+def test_labels_that_hold_out_nothing_are_named_as_the_cause() -> None:
+    labelled = [replace(source, label="train") for source in sources(5)]
+    with pytest.raises(DataError, match=r"^inventory\.labels holds out 0 windows, 2 needed.*; write split test for some sources"):
+        split_sources(labelled, 0.2, seed=7)

@@ -105,6 +105,8 @@ def test_options_of_the_sampler_reach_it(project: Project, tmp_path: Path) -> No
     (["--guidance-interval", 0.7, 0.2], r"--guidance-interval is \[0\.7, 0\.2\], expected two numbers from 0 to 1"),
     (["--count", 0], r"--count is 0, expected 1 or more"),
     (["--sampler", "heun"], r"--sampler is heun, this model \(prediction v_prediction\) takes: ddim, dpm_solver, unipc"),
+    (["--seed", -1], r"--seed is -1, expected 0 to 4611686018427387904"),
+    (["--seed", 2**63], r"--seed is 9223372036854775808, expected 0 to 4611686018427387904"),
     (["--windows", 4], r"--windows is for --task long, --task is svg"),
     (["--task", "long", "--windows", 1], r"--windows is 1, expected 2 or more"),
     (["--start", 1], r"--start is for a --condition"),
@@ -180,3 +182,22 @@ def test_networks_of_different_runs_are_told_apart(own_project: Project) -> None
     shutil.rmtree(own_project.root / "data/dit")
     with pytest.raises(DataError, match=r"dit is not whole .*run: dvc repro dit"):
         project_parts(own_project.root / "data", own_project.params)
+
+
+@pytest.mark.parametrize("name", ["klvae", "autoencoder", "dit"])
+def test_networks_that_were_changed_since_they_were_trained_make_nothing(own_project: Project, name: str) -> None:
+    assert own_project.parts.dit.name == "dit"
+    weights = next((own_project.root / "data" / name).glob("*.safetensors"))
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.unlink()
+    weights.write_bytes(content)
+    with pytest.raises(DataError, match=rf"{name} is not as its stage left it .*run: mmldm check, then: dvc checkout --force \S+{name}$"):
+        project_parts(own_project.root / "data", own_project.params)
+
+
+def test_a_silent_condition_is_remarked_also_behind_a_codec(project: Project, make_clip: Callable[..., Path], tmp_path: Path,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    make_clip(tmp_path / "silent.mp4", seconds=4.0, event_sec=3.0, level=0.0003)
+    made(project, "--task", "a2v", "--condition", tmp_path / "silent.mp4", "--out", tmp_path / "a.mp4")
+    assert "there is no sound in that stretch but silence" in capsys.readouterr().err
