@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.commands import efficiency_options, evaluate_parser, export_parser, generate_parser
+from pipeline.commands import OneLineParser, efficiency_options, evaluate_parser, export_parser, generate_parser
 from pipeline.errors import RunError, UserError
 from pipeline.preset import KEPT, NAMES, preset_headline, preset_text, use_preset
 from pipeline.progress import human_seconds, say
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="mmldm", description="From a folder of videos with sound to generated ones; run it in the project.")
+    top = OneLineParser(prog="mmldm", description="From a folder of videos with sound to generated ones; run it in the project.")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
     def command(name: str, text: str) -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@ stages/efficiency measures: here, so that --help and a typing error need no netw
 
 import argparse
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn, get_args
 
 from pipeline.params import SAMPLERS, Task
 
@@ -11,9 +11,16 @@ SAMPLING = ("sampler", "steps", "guidance_scale", "guidance_interval", "guidance
 """Options that are fields of `SampleParams`."""
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """Tells a typing error in one line, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see: {self.prog} --help\n")
+
+
 def generate_parser() -> argparse.ArgumentParser:
     """Of `mmldm generate`."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="mmldm generate", description="Make videos with sound from the trained networks of this project, or of an exported folder.")
     parser.add_argument("--task", choices=get_args(Task), default="svg", metavar="TASK", help=f"{', '.join(get_args(Task))} (svg)")
     parser.add_argument("--out", type=Path, required=True, metavar="CLIP.mp4", help="with a --count of more than one, they are numbered")
@@ -39,7 +46,7 @@ def generate_parser() -> argparse.ArgumentParser:
 
 def export_parser() -> argparse.ArgumentParser:
     """Of `mmldm export`."""
-    parser = argparse.ArgumentParser(prog="mmldm export", description="Write the trained networks of this project as one folder.")
+    parser = OneLineParser(prog="mmldm export", description="Write the trained networks of this project as one folder.")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to; must not exist")
     parser.add_argument("--force", action="store_true", help="replace an earlier export")
     return parser
@@ -61,8 +68,8 @@ def _count(text: str) -> int:
 
 def evaluate_parser() -> argparse.ArgumentParser:
     """Of `mmldm evaluate`."""
-    parser = argparse.ArgumentParser(prog="mmldm evaluate",
-                                     description="Measure any two folders of videos by a protocol, without the pipeline.")
+    parser = OneLineParser(prog="mmldm evaluate",
+                           description="Measure any two folders of videos by a protocol, without the pipeline.")
     parser.add_argument("--generated", type=Path, required=True, metavar="FOLDER", help="videos of one rate and size")
     parser.add_argument("--reference", type=Path, required=True, metavar="FOLDER", help="real videos")
     parser.add_argument("--protocol", required=True, metavar="NAME", help="mm-ldm-256, mm-ldm-64, mm-diffusion, cmmd or demo")

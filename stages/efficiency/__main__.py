@@ -1,11 +1,10 @@
 """python -m stages.efficiency"""
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
-from pipeline.commands import efficiency_options
+from pipeline.commands import OneLineParser, efficiency_options
 from pipeline.errors import UserError
 from pipeline.params import load_params
 from pipeline.quiet import silence_tools
@@ -14,7 +13,8 @@ from pipeline.stage import prepare_torch
 
 def main() -> None:
     """Measure and print; a user's mistake is one line on stderr and exit code 1."""
-    parser = argparse.ArgumentParser(description="Seconds, memory and largest batches of training and sampling on this machine.")
+    parser = OneLineParser(prog="stages.efficiency",
+                           description="Seconds, memory and largest batches of training and sampling on this machine.")
     efficiency_options(parser)
     chosen = parser.parse_args()
     silence_tools()

@@ -54,7 +54,8 @@ def test_what_would_find_nothing_says_that_it_is_another_folder(command: str, tm
 def test_a_count_that_is_none_is_told_in_words(steps: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["table", "2", "--steps", steps])
-    assert capsys.readouterr().err.splitlines()[-1].endswith(f'argument --steps: "{steps}", expected a whole number of 1 or more')
+    assert capsys.readouterr().err == \
+        f'mmldm table: argument --steps: "{steps}", expected a whole number of 1 or more; see: mmldm table --help\n'
 
 
 def test_preset_use_says_what_is_left_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
