@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import yaml
 from pipeline.dvc_tool import dvc_command, dvc_environment
 from pipeline.errors import RunError
 from pipeline.git_tool import git
+from pipeline.params import GateMetricParams
 from pipeline.retrain.by_hand import promote, rollback
 from pipeline.retrain.cycle import Retraining, idle, retrain
 from pipeline.retrain.journal import Cycle
@@ -52,6 +54,17 @@ def test_without_new_data_it_says_so_at_once(project: Path) -> None:
     found = idle(project)
     assert found is not None and found.reason == "nothing new in data/incoming; the champion is model-0001"
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.slow
+def test_a_figure_that_the_champion_has_not_is_named_before_hours_of_training(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    retraining = Retraining(project, lambda _, step: step())
+    retraining.warn_of_gate("model-0001")
+    assert capsys.readouterr().err == "", "all figures of the gate are there"
+    asked = replace(retraining.params.retrain.gate, not_worse=(GateMetricParams(metric="demo/svg/fvd_locl", better="lower"),))
+    retraining.params = replace(retraining.params, retrain=replace(retraining.params.retrain, gate=asked))
+    retraining.warn_of_gate("model-0001")
+    assert "retrain.gate.not_worse has demo/svg/fvd_locl, by which model-0001 was not measured" in capsys.readouterr().err
 
 
 @pytest.mark.slow
