@@ -54,16 +54,19 @@ def list_files(source: Path, labels: Labels | None) -> Listing:
     Raises:
         DataError: the folder is missing or empty, or has no class folders and no labels.
     """
-    paths = _walk(source, LAYOUT_DEPTH if labels is None else None)
+    found = _walk(source, LAYOUT_DEPTH if labels is None else None)
+    paths = [path for path in found if _is_utf8(path)]
+    odd = [{"source_path": os.fsencode(path).decode(errors="backslashreplace"), "reason": "name_not_utf8", "detail": "rename it"}
+           for path in found if not _is_utf8(path)]
     videos = [path for path in paths if Path(path).suffix.lower() in VIDEO_ENDINGS]
     listing = _by_labels(paths, videos, labels) if labels else _by_folder(source, videos)
     used = {candidate.path for candidate in listing.candidates} | set(videos)
     ignored = Counter(Path(path).suffix.lower() or "no ending" for path in paths if path not in used)
     if not videos and not listing.candidates:
-        found = f"{len(paths)} files, none with a video's ending" if paths else "nothing"
-        raise DataError(f'data.raw ("{source}") holds {found}; expected videos as <class>/<file>.mp4: '
+        said = f"{len(found)} files, none with a video's ending and a readable name" if found else "nothing"
+        raise DataError(f'data.raw ("{source}") holds {said}; expected videos as <class>/<file>.mp4: '
                         "put them there or set data.raw in params.yaml")
-    return Listing(listing.candidates, listing.rejected, dict(sorted(ignored.items())))
+    return Listing(listing.candidates, [*listing.rejected, *odd], dict(sorted(ignored.items())))
 
 
 def require_folder(source: Path) -> None:
@@ -138,3 +141,12 @@ def _walk(source: Path, max_depth: int | None) -> list[str]:
         subfolders[:] = shown if max_depth is None or depth < max_depth else []
         found += [(Path(folder) / name).relative_to(source).as_posix() for name in files if not name.startswith(".")]
     return sorted(found)
+
+
+def _is_utf8(path: str) -> bool:
+    """Whether tables (and DVC) can hold a name."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

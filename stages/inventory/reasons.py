@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 REASONS = {
     "unreadable": "the file cannot be read (permission, a link to nothing, an error of the disk)",
+    "name_not_utf8": "its name (or a folder's) is not UTF-8, which tables and DVC need",
     "changed_while_read": "its size, time or bytes changed between the first and the last read; it is still being written",
     "empty_file": "0 bytes",
     "outside_class_folder": "lies beside the class folders, so it has no class",

@@ -1,6 +1,7 @@
 """What is accepted, what is left out and why: pytest tests/stages/inventory/test_inventory.py"""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -113,6 +114,15 @@ def test_silence_is_accepted_and_counted_when_allowed(tmp_path: Path, make_clip:
         inventory_of(tmp_path / "raw", tmp_path / "inventory")
     inventory_of(tmp_path / "raw", tmp_path / "inventory", allow_silent=True)
     assert json.loads((tmp_path / "inventory" / "quality.json").read_text())["sound"]["silent"]["count"] == 2
+
+
+def test_a_name_that_is_not_utf8_is_rejected_and_stops_nothing(raw: Path, tmp_path: Path) -> None:
+    good = sorted(raw.glob("*/*.mp4"))
+    shutil.copy(good[0], os.fsencode(good[0].parent) + b"/odd\xff.mp4")
+    inventory_of(raw, tmp_path / "inventory")
+    rejected = read_rejected(tmp_path / "inventory")
+    assert rejected[["source_path", "reason"]].values.tolist() == [[f"{good[0].parent.name}/odd\\xff.mp4", "name_not_utf8"]]
+    assert len(read_clips(tmp_path / "inventory")) == len(good)
 
 
 def test_same_bytes_whatever_the_number_of_workers(raw: Path, tmp_path: Path) -> None:
