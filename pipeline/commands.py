@@ -79,6 +79,11 @@ def evaluate_parser() -> argparse.ArgumentParser:
                         help="other real videos, for the floor; half: half of the reference's, which is then compared with the other half; "
                              "none: compare with all of it, without a floor (half)")
     parser.add_argument("--train", type=Path, metavar="FOLDER", help="what was learnt from, for the figures ..._to_train")
+    parser.add_argument("--task", choices=("svg", "a2v", "v2a", "reconstruction"), default="svg", metavar="TASK",
+                        help="svg; or a2v, v2a, reconstruction, for which the reference has a video of the same name beside each generated "
+                             "one: the true one, for beat hit rates, divergences and likeness (svg)")
+    parser.add_argument("--fit", choices=("pad", "crop"), default="pad",
+                        help="pictures that are not square: black bars, or cut (pad)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws of windows and intervals (0)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"))
     return parser

@@ -52,7 +52,7 @@ def share_figure(evaluation: Evaluation, group: Group, name: str, found: Shares,
     """A share with its interval; raises as `alignment_figure`."""
     if not found.wholes.sum():
         raise NotComputable(f"needs clips in which something happens, nothing was found in {len(found.wholes)} windows; "
-                            "look at the samples on the report page")
+                            "look at them")
     around = ratio_interval(found.parts, found.wholes, sources(group.windows), evaluation.protocol.replicates, evaluation.seed, bounds)
     silent = int((found.wholes == 0).sum())
     left_out = f"{silent} of {len(found.wholes)} windows left out, nothing happens in them" if silent else ""
@@ -89,8 +89,11 @@ def _judged(evaluation: Evaluation, figure: Figure, better: Better) -> Figure:
     real = figure if figure.task == "real" else next(
         (found for found in evaluation.figures.found
          if (found.protocol, found.task, found.name) == (figure.protocol, "real", figure.name)), None)
-    if real is None or real.floor is None or real.low is None or real.high is None:
-        return figure
+    if real is None:
+        return figure  # a figure that real clips alone do not have, such as beat hits
+    if real.floor is None or real.low is None or real.high is None:
+        why = "not known to be valid here: too few real clips to compare true pairs with wrong ones"
+        return replace(figure, valid=False, note=_joined((why, figure.note)))
     low, high, floor = (six_digits(value) for value in (real.low, real.high, real.floor))  # as they are reported
     if (low > floor) if better == "higher" else (high < floor):
         return figure

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from stages.evaluate.bootstrap import mean_interval
-from stages.evaluate.distances import require_enough, rows_of
+from stages.evaluate.distances import FLOOR_KIND, require_enough, rows_of
 from stages.evaluate.evaluation import Evaluation, Group
 from stages.evaluate.extractors.extractor import Extractor
 from stages.evaluate.fad import MIN_ROWS, fad_infinity, per_sample_fad
@@ -36,7 +36,9 @@ def _per_sample(evaluation: Evaluation, group: Group, extractor: Extractor, temp
     values = per_sample_fad(samples, _flat(reference)) * extractor.scale
     floor = float(per_sample_fad(others, _flat(reference)).mean() * extractor.scale) if len(others) else None
     around = mean_interval(values, sources(group.windows), evaluation.protocol.replicates, evaluation.seed, (0.0, np.inf))
-    note = "a sample is one row of features: only its mean is compared" if samples.shape[1] == 1 else ""
+    alone = "a sample is one row of features: only its mean is compared" if samples.shape[1] == 1 else ""
+    odd = evaluation.oddities(extractor, group.windows, evaluation.real.reference)
+    note = "; ".join(part for part in (alone, odd) if part)
     return [replace(template, note=note).with_value(name, float(values.mean()), floor, "real clips, each alone", len(samples),
                                                     len(reference), around)]
 
@@ -48,7 +50,12 @@ def _infinity(evaluation: Evaluation, group: Group, extractor: Extractor, templa
         raise NotComputable(f"needs {2 * MIN_ROWS} rows of features for a line over their number, there are {len(rows)}; "
                             "raise sample.num_samples")
     value = fad_infinity(rows, _flat(reference), evaluation.seed) * extractor.scale
-    return [template.with_value(name, value, None, "", len(samples), len(reference))]
+    others, floor = _checked(evaluation, group, extractor, "floor"), None
+    if len(others) >= len(samples):
+        floor = fad_infinity(_flat(others[:len(samples)]), _flat(reference), evaluation.seed) * extractor.scale
+    odd = evaluation.oddities(extractor, group.windows, evaluation.real.reference)
+    note = "; ".join(part for part in ("no interval: it is a line through sets of several sizes", odd) if part)
+    return [replace(template, note=note).with_value(name, value, floor, FLOOR_KIND, len(samples), len(reference))]
 
 
 def _checked(evaluation: Evaluation, group: Group, extractor: Extractor, which: str) -> np.ndarray:

@@ -11,6 +11,8 @@ import numpy as np
 from pipeline.seeds import derive_seed
 
 LEVEL = 0.95
+MIN_SOURCES = 3
+"""With fewer there is nothing to redraw: of two, only the set itself has both."""
 
 
 def multiplicities(groups: Sequence[object], replicates: int, seed: int, name: str) -> np.ndarray:
@@ -61,7 +63,9 @@ def interval(value: float, redrawn: Sequence[float] | np.ndarray, bounds: tuple[
 
 def mean_interval(values: np.ndarray, groups: Sequence[object], replicates: int, seed: int,
                   bounds: tuple[float, float] = (-np.inf, np.inf)) -> tuple[float, float]:
-    """The interval of a mean of `values` [n]."""
+    """The interval of a mean of `values` [n]; (nan, nan) for fewer than `MIN_SOURCES` groups, as for all intervals below."""
+    if len(set(groups)) < MIN_SOURCES:
+        return np.nan, np.nan
     counts = multiplicities(groups, replicates, seed, "mean")
     return interval(float(np.mean(values)), (counts @ values) / counts.sum(1), bounds)
 
@@ -69,6 +73,8 @@ def mean_interval(values: np.ndarray, groups: Sequence[object], replicates: int,
 def ratio_interval(parts: np.ndarray, wholes: np.ndarray, groups: Sequence[object], replicates: int, seed: int,
                    bounds: tuple[float, float] = (0.0, 1.0)) -> tuple[float, float]:
     """The interval of sum(parts) / sum(wholes), counts pooled over clips, both [n]."""
+    if len(set(groups)) < MIN_SOURCES:
+        return np.nan, np.nan
     counts = multiplicities(groups, replicates, seed, "ratio")
     with np.errstate(invalid="ignore", divide="ignore"):
         return interval(float(parts.sum() / wholes.sum()), (counts @ parts) / (counts @ wholes), bounds)
@@ -84,6 +90,8 @@ def two_set_interval(value: float, statistic: Callable[[np.ndarray, np.ndarray],
         groups_x: of each row of the first set.
         groups_y: of the second; the same object as `groups_x` when row i of one belongs to row i of the other: redrawn together.
     """
+    if min(len(set(groups_x)), len(set(groups_y))) < MIN_SOURCES:
+        return np.nan, np.nan
     counts_x = multiplicities(groups_x, replicates, seed, "x")
     counts_y = counts_x if groups_y is groups_x else multiplicities(groups_y, replicates, seed, "y")
     return interval(value, [statistic(a, b) for a, b in zip(counts_x, counts_y, strict=True)], bounds)

@@ -31,7 +31,7 @@ def _accuracy(evaluation: Evaluation, group: Group, extractor: LocalExtractor, t
     if not len(features):
         raise NotComputable("needs held-out windows; add clips, or raise inventory.test_share")
     if not np.isfinite(features).all():
-        raise NotComputable("needs finite features; look at the samples on the report page")
+        raise NotComputable("needs finite features; look at the samples")
     right = (extractor.recognise(features) == np.array(group.windows.class_ids)).astype(np.float64)
     around = mean_interval(right, sources(group.windows), evaluation.protocol.replicates, evaluation.seed, (0.0, 1.0))
     return [template.with_value(f"{extractor.modality}_class_accuracy_local", float(right.mean()), 1 / classes, "chance", len(right), 0,

@@ -44,6 +44,8 @@ def _figures(evaluation: Evaluation, group: Group, extractor: Extractor, templat
     if min(len(samples.features), len(reference.features)) <= NEIGHBOURS:
         raise NotComputable(f"needs more than {NEIGHBOURS} samples and reference windows, there are {samples.windows} and "
                             f"{reference.windows}; raise sample.num_samples, or add clips")
+    odd = evaluation.oddities(extractor, group.windows, real.reference)
+    note = "; ".join(part for part in (f"{NEIGHBOURS} nearest neighbours", odd) if part)
     found, belongs = _shares(samples.features, reference.features), (samples.sources, reference.sources, reference.sources)
     floors: Sequence[np.ndarray | None] = (None,) * len(SHARES)
     if others.windows >= samples.windows:
@@ -51,7 +53,7 @@ def _figures(evaluation: Evaluation, group: Group, extractor: Extractor, templat
     made = []
     for name, values, floor, groups in zip(names(extractor), found, floors, belongs, strict=True):
         around = mean_interval(values, groups, evaluation.protocol.replicates, evaluation.seed, (0.0, 1.0))
-        made.append(replace(template, note=f"{NEIGHBOURS} nearest neighbours").with_value(
+        made.append(replace(template, note=note).with_value(
             name, float(values.mean()), None if floor is None else float(floor.mean()), FLOOR_KIND, samples.windows, reference.windows,
             around))
     return made

@@ -66,6 +66,6 @@ def offsets(logits: np.ndarray) -> Shares:
         NotComputable: one is not finite.
     """
     if not np.isfinite(logits).all():
-        raise NotComputable("needs finite features; look at the samples on the report page")
+        raise NotComputable("needs finite features; look at the samples")
     answers = logits.reshape(len(logits), 2, len(OFFSETS_SEC)).argmax(2)
     return Shares(np.abs(OFFSETS_SEC[answers]).mean(1), np.ones(len(answers)))

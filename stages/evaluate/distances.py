@@ -155,23 +155,30 @@ def floor_of(others: np.ndarray, reference: np.ndarray, count: int) -> tuple[np.
 
 def _figures(evaluation: Evaluation, group: Group, extractor: Extractor, against: Against, template: Figure) -> list[Figure]:
     counts = Counts(evaluation.min_samples, evaluation.protocol.samples, evaluation.protocol.replicates)
-    template = replace(template, note=evaluation.oddities(extractor, group.windows))
+    template = replace(template, note=evaluation.oddities(extractor, group.windows, _reference(evaluation, group, against)))
     return distance_figures(_comparison(evaluation, group, extractor, against), template, metric_names(extractor, against), counts,
                             evaluation.seed, extractor.scale)
 
 
+def _reference(evaluation: Evaluation, group: Group, against: Against) -> WindowSet:
+    """What the samples are compared with."""
+    if group.originals is not None and against == "originals":
+        return group.originals
+    windows = evaluation.real.reference if against == "test" else evaluation.real.training
+    if not len(windows):
+        raise NotComputable(evaluation.real.missing[against])
+    return windows
+
+
 def _comparison(evaluation: Evaluation, group: Group, extractor: Extractor, against: Against) -> Comparison:
-    real = evaluation.real
+    real, windows = evaluation.real, _reference(evaluation, group, against)
     samples = rows_of(evaluation.features(extractor, group.windows), group.windows)
     others = evaluation.features(extractor, real.floor)
-    if group.originals is not None and against == "originals":
-        own = rows_of(evaluation.features(extractor, group.originals), group.originals)
+    if windows is group.originals:
+        own = rows_of(evaluation.features(extractor, windows), windows)
         # The same object as sources: row i of one belongs to row i of the other, and they are redrawn together.
         beside = evaluation.features(extractor, real.reference)[:samples.windows]
         return Comparison(samples, replace(own, sources=samples.sources), floor_of(others, beside, samples.windows))
-    windows = real.reference if against == "test" else real.training
-    if not len(windows):
-        raise NotComputable(real.missing[against])
     compared_with = evaluation.features(extractor, windows)
     return Comparison(samples, rows_of(compared_with, windows), floor_of(others, compared_with, samples.windows))
 

@@ -14,7 +14,7 @@ from stages.evaluate.extractors.catalogue import AbsentExtractor
 from stages.evaluate.extractors.extractor import Extractor, Modality
 from stages.evaluate.extractors.local import LocalExtractor
 from stages.evaluate.features import Features, FeatureStore
-from stages.evaluate.figures import Figure, Figures
+from stages.evaluate.figures import Figure, Figures, NotComputable
 from stages.evaluate.learnt_clips import LearntClips
 from stages.evaluate.nearest import Neighbours
 from stages.evaluate.protocol import Protocol
@@ -132,16 +132,24 @@ class Evaluation:
         """float64 [n, d], or [n, k, d] of an extractor that takes in k parts of a window; taken once for each set."""
         return self._of(extractor, windows).values.astype(np.float64)
 
-    def oddities(self, extractor: Extractor, windows: WindowSet) -> str:
-        """Which windows give the extractor nothing to see or hear, "" when there are none."""
-        found = self._of(extractor, windows)
+    def oddities(self, extractor: Extractor, samples: WindowSet, reference: WindowSet) -> str:
+        """Which windows give the extractor nothing to see or hear, "" when there are none.
+
+        Raises:
+            NotComputable: none of a set gives it anything.
+        """
         said = []
-        for what, odd in (("silent", found.silent), ("of one colour", found.one_colour)):
-            rows = np.flatnonzero(odd) if (what == "silent") == (extractor.modality == "audio") else np.zeros(0, int)
-            if len(rows):
-                names = windows.names
-                more = f" and {len(rows) - MOST_NAMES} more" if len(rows) > MOST_NAMES else ""
-                said.append(f"{len(rows)} of {len(odd)} are {what}: {', '.join(names[row] for row in rows[:MOST_NAMES])}{more}")
+        for whose, windows in (("", samples), ("reference: ", reference)):
+            found = self._of(extractor, windows)
+            what, odd = ("silent", found.silent) if extractor.modality == "audio" else ("of one colour", found.one_colour)
+            rows = np.flatnonzero(odd)
+            if not len(rows):
+                continue
+            if len(rows) == len(odd):
+                raise NotComputable(f"needs {'sounds' if what == 'silent' else 'pictures'}, all {len(odd)} "
+                                    f"{'reference windows' if whose else 'samples'} are {what}; look at them")
+            names, more = windows.names, f" and {len(rows) - MOST_NAMES} more" if len(rows) > MOST_NAMES else ""
+            said.append(f"{whose}{len(rows)} of {len(odd)} are {what}: {', '.join(names[row] for row in rows[:MOST_NAMES])}{more}")
         return "; ".join(said)
 
     def _of(self, extractor: Extractor, windows: WindowSet) -> Features:

@@ -73,7 +73,7 @@ class Figures:
             if figure.value is not None and math.isfinite(figure.value):
                 self.found.append(figure)
             else:
-                self.miss(figure, [figure.name], "came out without a finite value; look at the samples on the report page")
+                self.miss(figure, [figure.name], "came out without a finite value; look at the samples")
 
     def miss(self, template: Figure, names: Sequence[str], reason: str) -> None:
         """List figures as absent: 'needs X; get it by Y'."""

@@ -29,6 +29,8 @@ from stages.evaluate.nearest import Neighbours, blocks_of, nearest
 from stages.evaluate.windows import sources
 
 FALSE_POSITIVES = 0.01
+COPY_RATIO = 1e-4
+"""A held-out clip so near to one learnt from is that clip."""
 HELD_OUT = "real"
 PIXELS = "pixels"
 FLOOR_KINDS = ("false positives: real held-out windows that the rule flags", "real held-out windows")
@@ -83,6 +85,10 @@ def _figures(evaluation: Evaluation, group: Group, extractor: Extractor | None, 
     held_out = evaluation.neighbours[HELD_OUT, space]
     made = evaluation.neighbours[group.task, space] = _look_up(evaluation, [group.windows], extractor)
     limit, rate = limit_of(held_out.found.ratios)
+    if limit < COPY_RATIO:
+        copies = [name for name, ratio in zip(held_out.names, held_out.found.ratios, strict=True) if ratio < COPY_RATIO]
+        raise NotComputable(f"needs held-out clips that were not learnt from: {len(copies)} of {len(held_out.names)} are there among those "
+                            f"learnt from (such as {copies[0]}); take them out on one side")
     flags, groups = (made.found.ratios < limit).astype(np.float64), sources(group.windows)
     rule = f"flagged below a ratio of {limit:.3g}, which {rate:.2%} of clips that are no copies lie under"
     figures = []
@@ -105,6 +111,8 @@ def _look_up(evaluation: Evaluation, sets: Sequence[WindowSet], extractor: Extra
         raise NotComputable("needs held-out windows to know what is usual; add clips, or raise inventory.test_share")
     looked_for = [name for windows in sets for name in windows.names]
     learnt, training = evaluation.real.learnt_clips, evaluation.real.training
+    if not len(training):
+        raise NotComputable(evaluation.real.missing["train"])
     if len(set(sources(training))) < 2:
         raise NotComputable(f"needs clips learnt from of two sources or more, there are {len(set(sources(training)))}; add clips")
     if extractor is not None:
@@ -124,5 +132,5 @@ def _look_up(evaluation: Evaluation, sets: Sequence[WindowSet], extractor: Extra
 def _finite(features: np.ndarray) -> np.ndarray:
     """Features as rows [n, d], finite ones."""
     if not np.isfinite(features).all():
-        raise NotComputable("needs finite features; look at the samples on the report page")
+        raise NotComputable("needs finite features; look at the samples")
     return features.reshape(len(features), -1)

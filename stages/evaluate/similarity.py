@@ -30,7 +30,7 @@ def measure(evaluation: Evaluation, group: Group) -> None:
 def _figures(evaluation: Evaluation, group: Group, extractor: Extractor, template: Figure) -> list[Figure]:
     features = evaluation.features(extractor, group.windows)
     if not np.isfinite(features).all():
-        raise NotComputable("needs finite features; look at the samples on the report page")
+        raise NotComputable("needs finite features; look at the samples")
     own = np.arange(len(features)).repeat(2).reshape(-1, 2)
     true, wrong = (cosines(features, pairs) for pairs in (own, wrong_pairs(evaluation, group)))
     return [alignment_figure(evaluation, group, f"cosine_{extractor.name}", true, wrong, template, bounds=(-1.0, 1.0))]

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.seeds import derive_seed
-from stages.evaluate.bootstrap import mean_interval
+from stages.evaluate.bootstrap import MIN_SOURCES, interval, mean_interval, multiplicities
 from stages.evaluate.class_scores import SPLITS, inception_score, paired_divergence
 from stages.evaluate.evaluation import Evaluation, Group
 from stages.evaluate.extractors.extractor import Extractor
@@ -50,9 +50,14 @@ def _inception(evaluation: Evaluation, group: Group, extractor: SoundClassifier,
     if len(others) >= len(logs):
         real = float(inception_score(_shuffled(evaluation, _log_probabilities(evaluation, extractor, others[:len(logs)]))).mean())
     scores = inception_score(_shuffled(evaluation, logs))
+    belongs, around = sources(group.windows), (np.nan, np.nan)
+    if len(set(belongs)) >= MIN_SOURCES:
+        redrawn = [inception_score(_shuffled(evaluation, np.repeat(logs, times, axis=0))).mean()
+                   for times in multiplicities(belongs, evaluation.protocol.replicates, evaluation.seed, name)]
+        around = interval(float(scores.mean()), redrawn, (1.0, np.inf))
     deviation = f"deviation over {SPLITS} parts {scores.std():.3g}"
     return [replace(template, note=deviation).with_value(name, float(scores.mean()), real, "real clips, equal counts (higher is better)",
-                                                         len(logs), 0)]
+                                                         len(logs), 0, around)]
 
 
 def _divergence(evaluation: Evaluation, group: Group, extractor: SoundClassifier, template: Figure, name: str) -> list[Figure]:
@@ -74,7 +79,7 @@ def _log_probabilities(evaluation: Evaluation, extractor: SoundClassifier, featu
     if isinstance(extractor, LocalExtractor) and not extractor.knows_classes:
         raise NotComputable("needs two classes or more, data/inventory has one; add class folders to data.raw")
     if not np.isfinite(features).all():
-        raise NotComputable("needs finite features; look at the samples on the report page")
+        raise NotComputable("needs finite features; look at the samples")
     return extractor.log_probabilities(features)
 
 

@@ -1,5 +1,6 @@
 """A folder of videos as windows: what `mmldm evaluate` compares. Read by the code that decodes the training data, one window at a time."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,11 +16,12 @@ from pipeline.params import AudioParams, ClipParams
 from stages.decode.audio import read_waveform, to_int16
 from stages.decode.picture import fit_picture
 from stages.decode.video import PyavReader
+from stages.inventory.listing import VIDEO_ENDINGS
 from stages.inventory.probe import ONE_FILE_ONLY
 from stages.inventory.reasons import RejectedFile
 from stages.inventory.streams import picture_stream, rotation_of, sound_stream
 
-ENDINGS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".gif")
+ENDINGS = VIDEO_ENDINGS | {".gif"}
 NO_CLASS = -1
 
 
@@ -45,18 +47,30 @@ class VideoFile:
 
 
 def survey(folder: Path) -> list[VideoFile]:
-    """Every video of a folder, at any depth, sorted by name; frames are counted by their packets, none is decoded but the first.
+    """Every video of a folder, at any depth and behind links, sorted by name; of the frames, counted by their packets, one is decoded.
 
     Raises:
         DataError: no folder, no video in it, or one that cannot be read, by name.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; name a folder of videos")
-    paths = sorted(path for path in folder.rglob("*")
-                   if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file())
+    paths = sorted(_videos(folder))
     if not paths:
-        raise DataError(f"{folder} holds no video ({', '.join(ending[1:] for ending in ENDINGS)}); name a folder that does")
+        raise DataError(f"{folder} holds no video ({', '.join(sorted(ending[1:] for ending in ENDINGS))}); name a folder that does")
     return [_look_at(path, path.relative_to(folder).as_posix()) for path in paths]
+
+
+def _videos(folder: Path) -> Iterator[Path]:
+    """Those not hidden; of a folder that a link leads back to, no second time."""
+    seen: set[Path] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if (real := Path(place).resolve()) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        paths = (Path(place) / name for name in names if not name.startswith("."))
+        yield from (path for path in paths if path.suffix.lower() in ENDINGS and path.is_file())
 
 
 class FolderWindows:
@@ -84,7 +98,7 @@ class FolderWindows:
     @property
     def addresses(self) -> list[str]:
         shape = f"{self.clip}, {self.audio.sample_rate_hz} Hz"
-        return [f"{_sha256(self.files[place.clip_id].path)} {place.start_frame} {shape}" for place in self.places]
+        return [f"{content(self.files[place.clip_id].path)} {place.start_frame} {shape}" for place in self.places]
 
     def __len__(self) -> int:
         return len(self.places)
@@ -119,7 +133,8 @@ def frames_at(file: VideoFile, fps: int) -> int:
 
 
 @cache
-def _sha256(path: Path) -> str:
+def content(path: Path) -> str:
+    """sha256 of a video's bytes, read once."""
     return hash_file(path)
 
 

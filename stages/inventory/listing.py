@@ -56,8 +56,9 @@ def list_files(source: Path, labels: Labels | None) -> Listing:
     """
     found = _walk(source, LAYOUT_DEPTH if labels is None else None)
     paths = [path for path in found if _is_utf8(path)]
-    odd = [{"source_path": os.fsencode(path).decode(errors="backslashreplace"), "reason": "name_not_utf8", "detail": "rename it"}
-           for path in found if not _is_utf8(path)]
+    odd: list[dict[str, object]] = [
+        {"source_path": os.fsencode(path).decode(errors="backslashreplace"), "reason": "name_not_utf8", "detail": "rename it"}
+        for path in found if not _is_utf8(path)]
     videos = [path for path in paths if Path(path).suffix.lower() in VIDEO_ENDINGS]
     listing = _by_labels(paths, videos, labels) if labels else _by_folder(source, videos)
     used = {candidate.path for candidate in listing.candidates} | set(videos)
