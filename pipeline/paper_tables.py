@@ -77,6 +77,15 @@ class Measured:
         found = self.rows.get((protocol, task, name))
         return None if found is None else found[number]
 
+    def care(self, figures: Iterable[tuple[str, str, str]]) -> list[str]:
+        """What limits figures that are there (too few samples, a covariance without full rank, no validity), a line for each reason."""
+        names: dict[str, list[str]] = {}
+        for figure in figures:
+            row = self.rows.get(figure)
+            for note in str(row["note"]).split("; ") if row is not None and row["value"] is not None else ():
+                names.setdefault(note, []).append("/".join(figure))
+        return [f"read with care: {', '.join(dict.fromkeys(those))}: {note}" for note, those in names.items() if note]
+
     def missing(self, protocol: str, task: str, name: str) -> str:
         """Why a figure is not there, and the way to it."""
         found = self.rows.get((protocol, task, name))
@@ -116,7 +125,7 @@ def results(table: Table, measured: Measured, root: Path) -> list[str]:
     settings = _params(root, "sample").get("sample", {})
     sampler = f"{settings.get('sampler', '')} {settings.get('steps', '')}".strip()
     sections: dict[str, list[list[Cell]]] = {}
-    why = _Reasons()
+    why, shown_figures = _Reasons(), list[tuple[str, str, str]]()
     for title, rows in table.sections.items():
         own: list[list[Cell]] = []
         for px in source.protocols:
@@ -135,12 +144,14 @@ def results(table: Table, measured: Measured, root: Path) -> list[str]:
                     if ending and not any(value is not None for value in values.values()):
                         continue
                     why.add(measured, [figure for name, figure in figures.items() if values[name] is None])
+                    shown_figures += figures.values()
                     own.append([f"{THIS_RUN}-{task}{says}", None if sees == ["fad"] else shown, sampler, *[None] * 6,
                                 *(values.get(name) for name in names)])
         sections[title] = [*([*row, None, None, None] for row in rows), *own]
     wider = Table(table.title, table.heads, [*table.columns, "this data FVD", "KVD", "FAD"], sections)
     return [*layout(wider), "", f"this run: {source.says}", "ground truth of this run: the floor, held-out clips in the samples' place",
-            "intervals and floors of all figures: mmldm look", *why.lines(), *_to_compare(measured, source, "svg", "fvd")]
+            "intervals and floors of all figures: mmldm look", *measured.care(shown_figures), *why.lines(),
+            *_to_compare(measured, source, "svg", "fvd")]
 
 
 def scaling(table: Table, measured: Measured, root: Path) -> list[str]:
@@ -157,8 +168,8 @@ def scaling(table: Table, measured: Measured, root: Path) -> list[str]:
     why.add(measured, [figure for figure, value in zip(figures, values, strict=True) if value is None])
     rows = [*next(iter(table.sections.values())), [f"{THIS_RUN}, svg", *sizes, *values]]
     return [*layout(Table(table.title, table.heads, table.columns, {"": rows})), "",
-            f"this run: {source.says}", "FLOPs: multiply-adds of the linear layers in one pass, which agree with the paper's", *why.lines(),
-            *_to_compare(measured, source, "svg", "fvd")]
+            f"this run: {source.says}", "FLOPs: multiply-adds of the linear layers in one pass, which agree with the paper's",
+            *measured.care(figures), *why.lines(), *_to_compare(measured, source, "svg", "fvd")]
 
 
 def ablation(table: Table, measured: Measured, root: Path) -> list[str]:
@@ -178,7 +189,8 @@ def ablation(table: Table, measured: Measured, root: Path) -> list[str]:
     why = _Reasons()
     why.add(measured, [figure for figure, key in zip(figures, keys, strict=True) if key not in own])
     heads = [f"here {key.split('/')[-1]}" if i == 0 else key.split("/")[-1] for i, key in enumerate(keys)]
-    return [*layout(Table(table.title, table.heads, [*table.columns, *heads], {"": rows})), "", f"here: {source.says}", *why.lines(),
+    return [*layout(Table(table.title, table.heads, [*table.columns, *heads], {"": rows})), "", f"here: {source.says}",
+            *measured.care(figures), *why.lines(),
             *_to_compare(measured, source, "reconstruction", "fvd"),
             *([f"not run: {', '.join(lacking)}; run: mmldm sweep {sweep} --queue, then: dvc queue start"] if lacking else [])]
 

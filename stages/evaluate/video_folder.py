@@ -93,7 +93,8 @@ class FolderWindows:
 
     @property
     def origins(self) -> list[tuple[str, float]]:
-        return [(place.clip_id, place.start_frame / self.clip.fps) for place in self.places]
+        # By content, not by name: whatever files are called, the same sets are redrawn and the same pairs parted.
+        return [(content(self.files[place.clip_id].path), place.start_frame / self.clip.fps) for place in self.places]
 
     @property
     def addresses(self) -> list[str]:

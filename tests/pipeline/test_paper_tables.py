@@ -55,9 +55,11 @@ def test_experiments_are_the_rows_of_the_sweeps_and_print_the_same(number: int, 
 
 def test_figures_by_the_papers_extractors_stand_beside_its_rows(tmp_path: Path) -> None:
     lines = table_lines(1, project(
-        tmp_path, figure("mm-ldm-64/svg/fvd_i3d_tats", 81.5, floor=17.0), figure("mm-ldm-256/svg/fvd_i3d_tats", 110.25, floor=23.5),
+        tmp_path, figure("mm-ldm-64/svg/fvd_i3d_tats", 81.5, floor=17.0),
+        figure("mm-ldm-256/svg/fvd_i3d_tats", 110.25, floor=23.5, note="20 samples, the protocol has 2048"),
         figure("mm-ldm-256/svg/fad_audioclip_mmdiffusion", 9.5), figure("mm-ldm-256/svg/fvd_i3d_tats_to_train", 99.0),
         figure("mm-ldm-256/v/fvd_i3d_tats", None, not_computed="needs X; get it by Y")))
+    assert "read with care: mm-ldm-256/svg/fvd_i3d_tats: 20 samples, the protocol has 2048" in lines
     assert row(lines, "MM-LDM-svg")[:5] == ["256", "DDIM", "105", "8.3", "9.1"]
     assert row(lines, "this run-svg ") == ["256", "ddim", "20", *["-"] * 6, "110.2", "-", "9.5"]
     assert row(lines, "this run-svg, to training clips")[-3:] == ["99", "-", "-"]

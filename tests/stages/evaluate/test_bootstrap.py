@@ -71,3 +71,11 @@ def test_shares_stay_between_0_and_1_and_nothing_finite_is_no_interval() -> None
     low, high = ratio_interval(np.array([9, 10, 10]), np.array([10, 10, 10]), "abc", 500, 1)
     assert 0.8 < low < 29 / 30 and high <= 1
     assert all(np.isnan(interval(1.0, [np.nan, np.nan, 3.0])))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_sources_have_no_interval_rather_than_one_of_no_width(count: int) -> None:
+    values, groups = np.array([0.0, 1.0, 1.0, 0.0][:2 * count]), ["a", "a", "b", "b"][:2 * count]
+    assert np.isnan(mean_interval(values, groups, 50, 1)).all()
+    assert np.isnan(ratio_interval(values, values + 1, groups, 50, 1)).all()
+    assert np.isnan(two_set_interval(0.0, lambda a, b: float(a.sum() + b.sum()), groups, list("abcd"), 50, 1)).all()

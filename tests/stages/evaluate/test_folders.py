@@ -1,19 +1,22 @@
 """Any two folders of videos, by a protocol. `pytest tests/stages/evaluate/test_folders.py`"""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pipeline.contracts.window_sets import Place
 from pipeline.errors import DataError
 from pipeline.params import AudioParams, ExtractorsParams, PretrainedParams
 from pipeline.preset import preset_params
-from stages.evaluate.folders import Folders, evaluate_folders, extractor_entries, main, window_shape
+from stages.evaluate.folders import Folders, before_resize, evaluate_folders, extractor_entries, main, window_shape
 from stages.evaluate.protocol import Protocol, load_protocol
+from stages.evaluate.run import at_size
 from stages.evaluate.video_folder import FolderWindows, survey
 
 NOTHING = ExtractorsParams(**dict.fromkeys((field.name for field in dataclasses.fields(ExtractorsParams)), None))
@@ -159,3 +162,101 @@ def test_the_command_line_tells_a_mistake_in_one_line(tmp_path: Path, monkeypatc
     monkeypatch.setattr("sys.argv", ["evaluate", "--generated", str(tmp_path), "--reference", str(tmp_path), "--protocol", "mm-ldm"])
     with pytest.raises(SystemExit, match=r'^evaluate: there is no protocol "mm-ldm"; there are: cmmd, demo, '):
         main()
+
+
+def test_a_floor_without_sound_is_refused_and_not_heard_as_silence(videos: Path, entries: ExtractorsParams, tmp_path: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    mute = [dataclasses.replace(file, rate_hz=0) for file in survey(videos / "generated")]
+    (tmp_path / "mute").mkdir()
+    monkeypatch.setattr("stages.evaluate.folders.survey", lambda folder: mute if folder.name == "mute" else survey(folder))
+    for folder in ("floor", "train"):
+        with pytest.raises(DataError, match=r"00\.mp4 has no sound, as the generated videos have; take it out of the folder"):
+            compare(videos, entries, tmp_path / "out", halved=False, **{folder: tmp_path / "mute"})
+
+
+def test_one_telephone_recording_does_not_take_the_treble_of_all(videos: Path, make_clip, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    make_clip(tmp_path / "a/low.mp4", 1.3, 10, (64, 64), event_sec=0.3, rate_hz=8000)
+    _, audio = window_shape(survey(videos / "generated"), survey(tmp_path), PROTOCOL)
+    assert audio.sample_rate_hz == 16000
+
+
+def test_what_was_done_to_the_reference_stands_beside_every_figure(videos: Path, entries: ExtractorsParams, tmp_path: Path) -> None:
+    says = {figure.name: figure.reference for figure in compare(videos, entries, tmp_path / "out").found}["fvd_i3d_styleganv"]
+    assert says.endswith("; fitted to 64 px; black bars around what is not square (--fit)")
+    cut = {figure.name: figure for figure in compare(videos, entries, tmp_path / "cut", fit="crop").found}["fvd_i3d_styleganv"]
+    assert cut.reference.endswith("; fitted to 64 px; cut to squares (--fit)")
+
+
+def test_the_protocols_resize_takes_the_reference_to_its_size_too(videos: Path, entries: ExtractorsParams, tmp_path: Path) -> None:
+    small = dataclasses.replace(PROTOCOL, size_px=64, resize="bicubic")
+    clip, audio = window_shape(survey(videos / "generated"), survey(videos / "reference"), small)
+    files = survey(videos / "reference")
+    shape = before_resize(files, small, clip)
+    assert shape.frame_size_px == 96, "as large as the videos are"
+    [window] = at_size(FolderWindows(files[:1], [Place(files[0].name, 0)], shape, audio), small, shape)
+    whole = FolderWindows(files[:1], [Place(files[0].name, 0)], shape, audio)[0].frames
+    expected = F.interpolate(torch.from_numpy(whole).permute(0, 3, 1, 2).float(), size=(64, 64), mode="bicubic", align_corners=False)
+    assert np.abs(window.frames - expected.round().clamp(0, 255).permute(0, 2, 3, 1).numpy()).max() == 0
+    figures = compare(videos, entries, tmp_path / "out", small).found
+    assert "; fitted to 96 px; black bars around what is not square (--fit); then bicubic to 64 px" in figures[-1].reference
+
+
+def test_generated_videos_beyond_the_protocols_count_are_drawn_whatever_their_names(
+        videos: Path, entries: ExtractorsParams, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = dataclasses.replace(PROTOCOL, samples=16)
+    names = sorted(path.name for path in (videos / "generated").iterdir())
+    (tmp_path / "other").mkdir()
+    for name, other in zip(names, reversed(names), strict=True):
+        os.link(videos / "generated" / name, tmp_path / "other" / other)
+    found = [[(figure.name, figure.value, figure.low, figure.floor) for figure in
+              compare(videos, entries, tmp_path / f"out{i}", few, generated=folder).found]
+             for i, folder in enumerate((videos / "generated", tmp_path / "other"))]
+    assert found[0] == found[1]
+    assert "16 of 17 generated videos are measured, as many as demo has, drawn by --seed" in capsys.readouterr().err
+
+
+def test_generated_sounds_are_compared_with_the_true_ones_of_the_same_name(videos: Path, entries: ExtractorsParams, tmp_path: Path) -> None:
+    (tmp_path / "true").mkdir()
+    for path in (videos / "generated").iterdir():
+        os.link(path, tmp_path / "true" / path.name)
+    beating = dataclasses.replace(PROTOCOL, measures=("beats",))
+    missing = {figure.name: figure.not_computed for figure in compare(videos, entries, tmp_path / "a", beating).missing}
+    assert "add --task v2a" in missing["beat_hit_rate_100ms"]
+    figures = compare(videos, entries, tmp_path / "b", beating, reference=tmp_path / "true", task="v2a")
+    told = {figure.name: figure for figure in (*figures.found, *figures.missing)}
+    assert told["beat_hit_rate_100ms"].task == "v2a" and "--task" not in told["beat_hit_rate_100ms"].not_computed
+    (tmp_path / "true" / "03.mp4").rename(tmp_path / "true" / "other.mp4")
+    with pytest.raises(DataError, match=r"true has none for 03\.mp4 \(or one shorter"):
+        compare(videos, entries, tmp_path / "c", beating, reference=tmp_path / "true", task="v2a")
+
+
+@pytest.mark.parametrize(("fps", "compared"), [(21.5, 21), (29.97, 30), (9.99, 10)])
+def test_a_set_of_an_odd_rate_is_compared_at_a_rate_that_it_has(fps: float, compared: int, videos: Path) -> None:
+    odd = [dataclasses.replace(file, fps=fps) for file in survey(videos / "generated")]
+    clip, _ = window_shape(odd, odd, dataclasses.replace(PROTOCOL, num_frames=2))
+    assert clip.fps == compared
+
+
+def test_a_rate_or_length_that_leaves_no_window_is_told(videos: Path) -> None:
+    slow = [dataclasses.replace(file, fps=0.4) for file in survey(videos / "generated")]
+    with pytest.raises(DataError, match=r"00\.mp4 has 0\.4 frames a second, 1 or more are compared"):
+        window_shape(slow, slow, PROTOCOL)
+    still = [dataclasses.replace(file, num_frames=1) for file in survey(videos / "generated")]
+    with pytest.raises(DataError, match=r"00\.mp4 has 1 frames at 10 a second, a window has 2 or more"):
+        window_shape(still, still, dataclasses.replace(PROTOCOL, num_frames=None))
+
+
+def test_videos_behind_links_and_of_every_ending_are_found_once(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "all/class").mkdir(parents=True)
+    os.link(videos / "generated/00.mp4", tmp_path / "all/class/a.ts")
+    os.link(videos / "generated/01.mp4", tmp_path / "all/class/b.3gp")
+    (tmp_path / "all/linked").symlink_to(videos / "reference/a")
+    (tmp_path / "all/class/up").symlink_to(tmp_path / "all")
+    names = [file.name for file in survey(tmp_path / "all")]
+    assert names[:2] == ["class/a.ts", "class/b.3gp"] and len(names) == 2 + 17 and names[-1].startswith("linked/")
+
+
+def test_an_out_that_is_a_file_is_told(videos: Path, entries: ExtractorsParams, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(DataError, match=r"--out is \S+out, which is a file; choose another --out"):
+        compare(videos, entries, tmp_path / "out")

@@ -117,6 +117,17 @@ def test_a_training_window_come_back_is_flagged_and_named_and_a_new_one_is_not(c
     assert sum(row["task"] == "real" for row in rows.values()) == 40
 
 
+def test_held_out_clips_that_were_learnt_from_leave_no_rule_and_are_named(clouds: Path, tmp_path: Path) -> None:
+    place = Place(read_decoded(clouds, "train").keys[5], 2)
+    made = audited(clouds, tmp_path, "svg", [RealWindows(clouds, "train", [place], CLIP, AUDIO)[0]])
+    made.neighbours.clear()
+    made.real = dataclasses.replace(made.real, reference=made.real.training)
+    made.figures.found.clear()
+    memorisation.measure(made, Group("svg", made.real.training))
+    assert not made.figures.found
+    assert "of 40 are there among those learnt from (such as " in made.figures.missing[0].not_computed
+
+
 def test_only_a_picture_that_was_generated_is_audited(clouds: Path, tmp_path: Path) -> None:
     window = Window("a", 0, np.zeros((16, 32, 32, 3), np.uint8), np.zeros(25_600, np.int16))
     assert not audited(clouds, tmp_path, "v2a", [window]).figures.found

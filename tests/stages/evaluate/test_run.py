@@ -184,6 +184,16 @@ def test_silent_samples_and_pictures_of_one_colour_are_named(finished_run) -> No
     assert "1 of 8 are of one colour: svg-0002" in notes["fvd_local"]
 
 
+def test_samples_that_are_all_silent_have_no_distance_of_sound(finished_run) -> None:  # type: ignore[no-untyped-def]
+    finished = finished_run(tasks=("svg",))
+    for row in read_samples(finished.sample).to_dict("records"):
+        frames, waveform, gray = read_lossless(finished.sample / str(row["lossless"]))
+        write_lossless(finished.sample / str(row["lossless"]), frames, waveform * 0, gray)
+    found = evaluate(finished)["svg"]
+    assert "fvd_local" in found and not {"fad_local", "fad_local_per_sample", "precision_audio_local"} & set(found)
+    assert missing(finished.root / "evaluate")["svg/fad_local"] == "needs sounds, all 8 samples are silent; look at them"
+
+
 def test_samples_conditioned_on_clips_that_are_gone_say_what_to_run(finished_run) -> None:  # type: ignore[no-untyped-def]
     finished = finished_run(tasks=("reconstruction",))
     rows = read_samples(finished.sample).to_dict("records")

@@ -27,6 +27,7 @@ from stages.evaluate.extractors.pe_av import PEAV
 from stages.evaluate.extractors.torchvision_video import R3D18, MViTV2S
 from stages.evaluate.extractors.vggish import VGGish, VGGishNetwork
 from stages.evaluate.extractors.videomae import VIT_G, VideoMAE, transformers_names
+from stages.evaluate.extractors.weights import load_state
 from stages.evaluate.features import take
 
 RATE = 8000
@@ -301,3 +302,12 @@ def test_weights_of_another_network_are_refused_with_a_name_and_both_shapes(tmp_
     (tmp_path / "i3d.pt").write_bytes(b"<html>not found</html>")
     with pytest.raises(WeightsError, match="holds no weights that can be read"):
         _ = I3DTats(tmp_path / "i3d.pt", CPU, RATE).network
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("a.pth", b""), ("a.pth", b"error 404"), ("a.pth", b"hello I am text"), ("a.pt", b"PK\x03\x04"),
+    ("a.safetensors", b"hello I am text"), ("a.safetensors", b"")])
+def test_a_file_that_holds_no_weights_is_one_line_whatever_is_in_it(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=r"^params\.yaml: x: \S+ holds no weights that can be read \([^\n]+\); fetch it again$"):
+        load_state(tmp_path / name, "x")
