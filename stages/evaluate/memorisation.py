@@ -111,6 +111,8 @@ def _look_up(evaluation: Evaluation, sets: Sequence[WindowSet], extractor: Extra
         raise NotComputable("needs held-out windows to know what is usual; add clips, or raise inventory.test_share")
     looked_for = [name for windows in sets for name in windows.names]
     learnt, training = evaluation.real.learnt_clips, evaluation.real.training
+    if extractor is None and learnt is None:
+        raise NotComputable("needs the clips that were learnt from, whole; measure the pipeline's own samples: dvc repro evaluate")
     if not len(training):
         raise NotComputable(evaluation.real.missing["train"])
     if len(set(sources(training))) < 2:
@@ -121,8 +123,7 @@ def _look_up(evaluation: Evaluation, sets: Sequence[WindowSet], extractor: Extra
         order = np.argsort(belongs, kind="stable")
         found = nearest(queries, blocks_of(_finite(evaluation.features(extractor, training)), belongs, order))
         return Neighbours(looked_for, [training.names[order[row]] for row in found.rows], found)
-    if learnt is None:
-        raise NotComputable("needs the clips that were learnt from, whole; measure the pipeline's own samples: dvc repro evaluate")
+    assert learnt is not None
     queries = np.stack([thumbnails(window.frames).reshape(-1) for windows in sets for window in windows]).astype(np.float32)
     found = nearest(queries, learnt.blocks())
     return Neighbours(looked_for, [learnt.keys[row] for row in found.rows],
