@@ -154,7 +154,7 @@ def test_queued_rows_wait_in_dvc_with_their_own_params(tmp_path: Path, monkeypat
     # The rows' params, as the stages will read them: in the commits of DVC's queue.
     seen = {}
     for commit in git("log", "-g", "--format=%H", "refs/exps/celery/stash").split():
-        params = parse_params(parse_yaml(git("show", f"{commit}:params.yaml")))
+        params = parse_params(parse_yaml(git("show", f"{commit}:params.yaml"), "params.yaml"))
         seen[params.autoencoder.loss.kl] = params
     source = {kl: params.autoencoder.signal_decoder.pretrained.source for kl, params in seen.items()}
     assert source == {1e-8: None, 1e-4: "it's: odd"}
