@@ -28,7 +28,7 @@ def main(command: list[str]) -> int:
     """Run `command` to its end.
 
     Returns:
-        Its exit code, 128 + n when signal n ended it.
+        Its exit code, 128 + n when signal n ended it. After the starter's end any code but 0, as nobody is left to read it.
     """
     adopt_orphans()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # with a handler, as an ignored signal stays ignored in the command
