@@ -1,4 +1,4 @@
-"""The whole graph on a tiny preset, twice, byte for byte: pytest tests/test_whole_graph.py"""
+"""The whole graph on a tiny preset, then each stage again in another folder, byte for byte: pytest tests/test_whole_graph.py"""
 
 import contextlib
 import random
@@ -14,75 +14,67 @@ from pipeline.dvc_tool import dvc_command, dvc_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("pipeline", "stages", "dvc.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "data/.gitignore")
+STAGES = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
 
 
 @pytest.fixture(scope="module")
-def clones(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two clones of the project with the tiny preset, each reproduced from nothing; side by side, for there are two of them."""
-    folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
-    for folder in folders:
-        clone_into(folder)
-    command = dvc_command("repro")
-    runs = [subprocess.Popen(command, cwd=folder, env=dvc_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            for folder in folders]
-    said = [run.communicate()[0] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], "\n".join(said[0].splitlines()[-30:] + said[1].splitlines()[-30:])
-    return folders
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of the project with the tiny preset, reproduced from nothing."""
+    folder = tmp_path_factory.mktemp("first")
+    clone_into(folder)
+    run = subprocess.run(dvc_command("repro"), cwd=folder, env=dvc_environment(), capture_output=True, text=True, check=False)
+    assert run.returncode == 0, "\n".join((run.stdout + run.stderr).splitlines()[-30:])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def elsewhere(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in another folder, where every stage is to be run again."""
+    return shutil.copytree(clone, tmp_path_factory.mktemp("second") / "moved", symlinks=True)
 
 
 @pytest.mark.slow
-def test_two_reproductions_leave_the_same_bytes(clones: list[Path]) -> None:
-    first, second = (yaml.safe_load((clone / "dvc.lock").read_text())["stages"] for clone in clones)
-    assert list(first) == list(second) == list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
-    for stage, entry in first.items():
-        assert entry["outs"] == second[stage]["outs"], f"{stage} wrote other bytes from the same input"
-    assert (clones[0] / "dvc.lock").read_bytes() == (clones[1] / "dvc.lock").read_bytes()
-
-
-@pytest.mark.slow
-def test_every_stage_is_whole_and_git_sees_only_the_lock_file(clones: list[Path]) -> None:
-    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]:
-        assert (clones[0] / "data" / stage / "_SUCCESS.json").is_file(), stage
-    assert not list((clones[0] / "data/.wip").glob("*/*")), "no unfinished work is left"
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=clones[0], capture_output=True, text=True, check=True).stdout
+def test_every_stage_is_whole_and_git_sees_only_the_lock_file(clone: Path) -> None:
+    for stage in STAGES:
+        assert (clone / "data" / stage / "_SUCCESS.json").is_file(), stage
+    assert not list((clone / "data/.wip").glob("*/*")), "no unfinished work is left"
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True).stdout
     assert changed == "?? dvc.lock\n"
 
 
 @pytest.mark.slow
-def test_again_runs_nothing_by_dvc_or_by_the_flow(clones: list[Path]) -> None:
-    again = said_by_dvc(clones[0], "repro")
+def test_again_runs_nothing_by_dvc_or_by_the_flow(clone: Path) -> None:
+    again = said_by_dvc(clone, "repro")
     assert "Running stage" not in again and "Data and pipelines are up to date." in again
-    flow = subprocess.run([sys.executable, "-m", "pipeline", "reproduce"], cwd=clones[0], capture_output=True, text=True, check=True)
-    stages = len(yaml.safe_load((clones[0] / "dvc.yaml").read_text())["stages"])
-    assert flow.stderr == f"reproduce    nothing to do, all {stages} stages are up to date; see: mmldm look\n"
+    flow = subprocess.run([sys.executable, "-m", "pipeline", "reproduce"], cwd=clone, capture_output=True, text=True, check=True)
+    assert flow.stderr == f"reproduce    nothing to do, all {len(STAGES)} stages are up to date; see: mmldm look\n"
 
 
 @pytest.mark.slow
-def test_the_results_can_be_looked_at(clones: list[Path]) -> None:
-    shown = subprocess.run([sys.executable, "-m", "pipeline", "look"], cwd=clones[0], capture_output=True, text=True, check=True).stdout
-    assert f"report    {clones[0] / 'data/report/index.html'}" in shown
+def test_the_results_can_be_looked_at(clone: Path) -> None:
+    shown = subprocess.run([sys.executable, "-m", "pipeline", "look"], cwd=clone, capture_output=True, text=True, check=True).stdout
+    assert f"report    {clone / 'data/report/index.html'}" in shown
     assert shown.count(".mp4") == 3
-    metrics = said_by_dvc(clones[0], "metrics", "show")
+    metrics = said_by_dvc(clone, "metrics", "show")
     assert "data/evaluate/metrics.json" in metrics and "fvd_local" in metrics
-    assert "dvc_plots/index.html" in said_by_dvc(clones[0], "plots", "show")
+    assert "dvc_plots/index.html" in said_by_dvc(clone, "plots", "show")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]))
-def test_a_stage_killed_at_any_moment_goes_on_and_ends_with_the_same_bytes(stage: str, clones: list[Path]) -> None:
-    second, out = clones[1], clones[1] / "data" / stage
-    out.rename(clones[1] / "data" / f"{stage}.undisturbed")
-    undisturbed = bytes_of(clones[1] / "data" / f"{stage}.undisturbed")
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_killed_at_any_moment_goes_on_and_ends_with_the_bytes_of_the_first_run(stage: str, clone: Path, elsewhere: Path) -> None:
+    out = elsewhere / "data" / stage
+    shutil.rmtree(out)
     moments = random.Random(stage)  # the moments are the same in every run, what the machine has done by then is not
     for _ in range(2):
-        run = subprocess.Popen([sys.executable, "-m", f"stages.{stage}"], cwd=second, stderr=subprocess.DEVNULL)
+        run = subprocess.Popen([sys.executable, "-m", f"stages.{stage}"], cwd=elsewhere, stderr=subprocess.DEVNULL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             run.wait(moments.uniform(0.2, 6.0))
         run.kill()
         run.wait()
-    subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=second, check=True)
-    assert bytes_of(out) == undisturbed
-    assert not list((second / "data/.wip").glob("*/*")), "no unfinished work is left"
+    subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=elsewhere, check=True)
+    assert bytes_of(out) == bytes_of(clone / "data" / stage)
+    assert not list((elsewhere / "data/.wip").glob("*/*")), "no unfinished work is left"
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

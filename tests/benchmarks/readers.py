@@ -9,6 +9,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import av
@@ -105,7 +106,7 @@ def disagreements(path: Path) -> Iterator[Disagreement]:
         cause = "decord is older than the codec" if "av1" in measured.video_codec or "dav1d" in measured.video_codec else NOT_EXPLAINED
         yield Disagreement(path.name, "can be used", "yes", "no", cause)
         return
-    ours, sound = _pyav_pictures(path), _pyav_sound(path)
+    ours, sound = pyav_pictures(path), _pyav_sound(path)
     yield from _seen_otherwise(path.name, measured, ours, theirs)
     yield from _timed_otherwise(path.name, measured, ours.times_sec, theirs.times_sec)
     if abs(measured.audio_start_sec) > OFFSET_SEC:
@@ -157,7 +158,9 @@ def _first_cause(*causes: tuple[bool, str]) -> str:
     return next((why for is_so, why in causes if is_so), NOT_EXPLAINED)
 
 
-def _pyav_pictures(path: Path) -> Seen:
+@cache
+def pyav_pictures(path: Path) -> Seen:
+    """All shown frames in the order of decoding, without a seek; kept in memory, as a test has them in hand twice."""
     times, checks, first = [], [], None
     with av.open(str(path), metadata_errors="replace") as container:
         video, _ = main_streams(container)

@@ -27,25 +27,18 @@ def checksum(picture: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(picture))
 
 
-def sequential(path: Path) -> tuple[np.ndarray, list[int]]:
-    """(times from the first frame, checksums of the pictures) of every frame in the order of decoding."""
-    with av.open(str(path)) as container:
-        video = container.streams.best("video")
-        shown = [(float(frame.pts * video.time_base), checksum(frame.to_ndarray(format="rgb24", threads=1)))
-                 for frame in container.decode(video)]
-    times = np.array([time for time, _ in shown])
-    return times - times[0], [check for _, check in shown]
-
-
 @pytest.mark.slow
 def test_no_frame_is_wrong_in_any_real_clip(real_clips: Path, tmp_path: Path) -> None:
     pytest.importorskip("decord")
+    from tests.benchmarks.readers import pyav_pictures
+
     inventory.run(seed=7, clip=CLIP, inventory=load_params(TINY).inventory, workers=Workers(), source=real_clips,
                   out=tmp_path / "inventory")
     clips = read_clips(tmp_path / "inventory").sort_values("start_sec").drop_duplicates("source_path")
     wrong, compared = [], 0
     for name, reader in zip(clips["source_path"], clips["reader"], strict=True):
-        times, checks = sequential(real_clips / name)
+        seen = pyav_pictures(real_clips / name)
+        times, checks = seen.times_sec - seen.times_sec[0], seen.checks
         # At 10 frames a second some are passed over; at 100 every single one of these clips is shown.
         for used, fps in {("pyav", 10), ("pyav", 100), (reader, 10)}:
             moments = np.arange(int(times[-1] * fps) + 1) / fps
