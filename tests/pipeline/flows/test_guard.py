@@ -29,7 +29,7 @@ def test_the_end_of_the_starter_is_the_end_of_all_even_of_those_who_will_not_or_
     orphan = guarded("(setsid sleep 602 & echo $!); sleep 600")
     assert orphan.stdout is not None and stubborn.stdin is not None and orphan.stdin is not None
     orphans = int(orphan.stdout.readline())
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(below := psutil.Process(stubborn.pid).children(recursive=True)) < 3:
         assert time.monotonic() < deadline
     for process in (stubborn, orphan):

@@ -71,7 +71,7 @@ def test_one_run_at_a_time_a_pause_and_what_was_missed(tmp_path: Path) -> None:
     assert mmldm(root, "schedule", "pause")[1] == ["reproduce is paused; go on with: mmldm schedule resume"]
     assert shown(root).splitlines()[0] == "reproduce    paused"
     second.send_signal(signal.SIGTERM)
-    said, _ = second.communicate(timeout=40)
+    said, _ = second.communicate(timeout=120)
     assert second.returncode == 0 and said.splitlines()[-1] == "serve        stopped"
     assert "missed: " in said and "ran demo_data" in said and not processes_in(root)
     assert mmldm(root, "schedule", "show")[1][-1].startswith("schedule: nothing is served in this project; start it")

@@ -18,7 +18,7 @@ def test_a_process_waits_while_another_one_compiles() -> None:
         assert waits.stdout is not None and waits.stdout.readline() == "asks\n"
         with pytest.raises(subprocess.TimeoutExpired):
             waits.wait(6)  # twice what it takes when the code is there
-    assert waits.communicate(timeout=120)[0] == "has it\n" and waits.returncode == 0
+    assert waits.communicate(timeout=300)[0] == "has it\n" and waits.returncode == 0
 
 
 def test_it_is_librosa() -> None:
