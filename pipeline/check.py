@@ -10,7 +10,7 @@ from pipeline.damage import remove_damaged
 from pipeline.dvc_locks import release_dead_locks
 from pipeline.errors import DataError, RunError
 from pipeline.graph import Graph, load_graph
-from pipeline.params import ComputeParams, load_params
+from pipeline.params import load_params
 from pipeline.raw_folder import require_class_folders
 
 MIN_FREE_GIB = 2.0
@@ -18,7 +18,7 @@ MIN_FREE_GIB = 2.0
 
 
 def check_project(root: Path) -> list[str]:
-    """Look at params.yaml, the device, the data, the disk and what a killed run left.
+    """Look at params.yaml, the data, the disk and what a killed run left.
 
     Returns:
         What was found, a line each, for the user to read.
@@ -31,7 +31,6 @@ def check_project(root: Path) -> list[str]:
         raise RunError("this folder is no git repository (a download without history?), which DVC needs; run: git init")
     check_lock_file(root / "dvc.lock")
     check_not_outputs(root, params.data.raw)
-    check_device(params.compute)
     graph = load_graph(root)
     said = ["params.yaml is complete", check_raw(root, params.data.raw, graph, params.inventory.labels), check_disk(root)]
     dead = release_dead_locks(root)
@@ -79,18 +78,6 @@ def check_raw(root: Path, raw: str, graph: Graph, labels: str | None = None) -> 
     if not classes:
         raise DataError(f"data.raw is {raw}, which has a table but no class folders; name the table in inventory.labels")
     return f"data.raw is {raw}, {classes} class folder{'s' * (classes != 1)}"
-
-
-def check_device(compute: ComputeParams) -> None:
-    """Where `compute.device` names a GPU, there is one: else the first training would say so, with the videos decoded by then.
-
-    Raises:
-        TrainingError: there is none.
-    """
-    if compute.device == "cuda":
-        from pipeline.training import pick_device  # torch takes seconds to import, and no other check needs it
-
-        pick_device(compute)
 
 
 def check_disk(root: Path) -> str:
