@@ -29,8 +29,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def elsewhere(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same in another folder, where every stage is to be run again."""
-    return shutil.copytree(clone, tmp_path_factory.mktemp("second") / "moved", symlinks=True)
+    """The same in another folder, without what stages remember, where every stage is to be run again."""
+    return shutil.copytree(clone, tmp_path_factory.mktemp("second") / "moved", symlinks=True, ignore=shutil.ignore_patterns(".wip"))
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from pipeline.workers import Workers
 from stages.decode.audio import read_waveform
 from stages.decode.video import READERS, TOLERANCE_SEC, PyavReader
 from stages.inventory import inventory
+from stages.inventory.streams import main_streams
 
 TINY = Path(__file__).resolve().parents[2] / "presets" / "tiny.yaml"
 CLIP = ClipParams(frame_size_px=32, fps=10, num_frames=16, window_stride=2, fit="pad", max_sec=10.0)
@@ -37,6 +38,8 @@ def test_no_frame_is_wrong_in_any_real_clip(real_clips: Path, tmp_path: Path) ->
     clips = read_clips(tmp_path / "inventory").sort_values("start_sec").drop_duplicates("source_path")
     wrong, compared = [], 0
     for name, reader in zip(clips["source_path"], clips["reader"], strict=True):
+        with av.open(str(real_clips / name)) as container:
+            assert main_streams(container)[0] == container.streams.best("video"), "FFmpeg's own choice"
         seen = pyav_pictures(real_clips / name)
         times, checks = seen.times_sec - seen.times_sec[0], seen.checks
         # At 10 frames a second some are passed over; at 100 every single one of these clips is shown.
